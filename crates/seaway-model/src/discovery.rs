@@ -85,7 +85,8 @@ pub struct HttpDirectory {
     /// How often a failed request is tried again before the error is told; 4 when not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retries: Option<u32>,
-    /// How often to announce again; never when not given.
+    /// How long the server may believe the entry without being told again; it is told again at a third of this
+    /// time. Once, and never again, when not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease: Option<Period>,
 }

@@ -1,1 +1,216 @@
-//! x
+//! Seaway's platforms: where the tasks of a plan run.
+//!
+//! A platform makes the tasks of a [`Plan`] exist, watches them, says why one is not up, and removes them. It
+//! knows nothing of engines. [`Platform`] is the contract; [`local`] carries it out with processes of this
+//! machine. The contract is level-triggered: a caller says what should be and looks at what is, and whatever was
+//! interrupted is picked up by the next look.
+
+pub mod local;
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use seaway_model::{
+    Endpoint, Name,
+    plan::Plan,
+    status::{AnnouncementStatus, MemoryStatus, Target, TaskStatus},
+};
+use thiserror::Error;
+
+/// Why a platform could not do what was asked.
+#[derive(Debug, Error)]
+pub enum PlatformError {
+    /// No instance of that name.
+    #[error("there is no instance `{name}`")]
+    NotFound {
+        /// The name asked for.
+        name: String,
+        /// The nearest name that exists.
+        nearest: Option<Name>,
+    },
+    /// The name is in use by an instance that is coming up or going down.
+    #[error("instance `{name}` {doing}")]
+    Busy {
+        /// The name.
+        name: Name,
+        /// What it is doing.
+        doing: String,
+    },
+    /// The plan needs something that the platform does not have.
+    #[error("the {platform} platform cannot do this: {what}")]
+    Unsupported {
+        /// The platform.
+        platform: &'static str,
+        /// What it cannot do, naming the field.
+        what: String,
+    },
+    /// No such role.
+    #[error("instance `{instance}` has no role `{role}`; its roles are {}", known.join(", "))]
+    NoRole {
+        /// The instance.
+        instance: Name,
+        /// The role asked for.
+        role: String,
+        /// The roles there are.
+        known: Vec<String>,
+    },
+    /// The role has a fixed number of tasks.
+    #[error("role `{role}` of `{instance}` cannot be scaled; these can: {}", scalable.join(", "))]
+    NotScalable {
+        /// The instance.
+        instance: Name,
+        /// The role asked for.
+        role: String,
+        /// The roles that can.
+        scalable: Vec<String>,
+    },
+    /// A port cannot be had.
+    #[error(transparent)]
+    Port(#[from] local::ports::PortError),
+    /// Neither `HOME` nor the variable is set.
+    #[error("neither HOME nor {0} is set, so there is no folder to keep state in")]
+    NoHome(&'static str),
+    /// A file or folder of the platform cannot be used.
+    #[error("`{}` cannot be used: {source}", path.display())]
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] local::store::StoreError),
+    /// A supervisor cannot be started.
+    #[error("the supervisor of `{name}` cannot be started: {reason}")]
+    Supervisor {
+        /// The instance.
+        name: Name,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl PlatformError {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NotFound { nearest: Some(nearest), .. } => format!("did you mean `{nearest}`?"),
+            Self::NotFound { nearest: None, .. } => "`seaway ls` lists the instances".into(),
+            Self::Busy { name, .. } => {
+                format!("wait for it (`seaway status {name} --watch`), take it down (`seaway down {name}`), or choose \
+                         another name (`--name`)")
+            }
+            Self::Port(local::ports::PortError::Taken { .. }) => {
+                "choose another port under spec.endpoints, or none for a free one".into()
+            }
+            Self::Port(local::ports::PortError::Bind { .. }) => {
+                "the host under spec.endpoints must be an address of this machine".into()
+            }
+            Self::Store(local::store::StoreError::DiskFull) => "make room on the disk that holds it".into(),
+            Self::NoHome(_) => "set HOME, or XDG_STATE_HOME and XDG_CACHE_HOME, to absolute paths".into(),
+            _ => return None,
+        })
+    }
+}
+
+/// What applying a plan did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    /// The instance did not exist and comes up.
+    Created,
+    /// It existed and rolls over to the new plan.
+    Changed,
+    /// It existed just so; nothing was written.
+    Unchanged,
+}
+
+/// What a platform sees of an instance at one moment.
+#[derive(Debug, Clone)]
+pub struct Observation {
+    /// The document the instance was made from, as JSON.
+    pub document: serde_json::Value,
+    /// The plan it follows.
+    pub plan: Plan,
+    /// What is wanted of it.
+    pub target: Target,
+    /// When it was brought up.
+    pub created: Timestamp,
+    /// Whether it has been ready once.
+    pub was_ready: bool,
+    /// What is being done before the first task can start.
+    pub preparing: Option<String>,
+    /// Why nothing can start, or why everything ended.
+    pub blocked: Option<String>,
+    /// Whether it was ended from outside and nothing of it runs any more.
+    pub ended: bool,
+    /// Things to know that belong to no task.
+    pub notes: Vec<String>,
+    /// Where it is announced.
+    pub announcements: Vec<AnnouncementStatus>,
+    /// Endpoints whose addresses are known.
+    pub endpoints: Vec<Endpoint>,
+    /// The roles by name: how many tasks are wanted, who keeps their memory limit, the tasks.
+    pub roles: BTreeMap<Name, ObservedRole>,
+}
+
+/// What a platform sees of a role.
+#[derive(Debug, Clone)]
+pub struct ObservedRole {
+    /// Tasks wanted.
+    pub desired: u32,
+    /// The memory limit with who keeps it.
+    pub memory: Option<MemoryStatus>,
+    /// The tasks in the order of their indexes.
+    pub tasks: Vec<TaskStatus>,
+}
+
+/// A source of log lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSource {
+    /// The task, or `supervisor`.
+    pub task: String,
+    /// The file.
+    pub path: PathBuf,
+}
+
+/// A place where tasks run.
+///
+/// Every method may be called again after any failure, and by several callers at once; the platform orders them.
+#[async_trait(?Send)]
+pub trait Platform {
+    /// The platform's name: `local`.
+    fn kind(&self) -> &'static str;
+
+    /// Refuses what the platform cannot do, naming the field, before anything starts.
+    fn check(&self, plan: &Plan) -> Result<(), PlatformError>;
+
+    /// Makes the plan's tasks exist, or changes those of an earlier plan of the same instance. Returns when that
+    /// is noted and under way, not when it is done: [`observe`](Self::observe) tells how it goes.
+    ///
+    /// Of several callers that apply at once, one creates the instance; the others are refused with
+    /// [`PlatformError::Busy`] until it is ready.
+    async fn apply(&self, document: &serde_json::Value, plan: &Plan) -> Result<Applied, PlatformError>;
+
+    /// How an instance is; `None` when there is none. Picks up whatever was interrupted.
+    async fn observe(&self, name: &str) -> Result<Option<Observation>, PlatformError>;
+
+    /// The names of all instances.
+    async fn list(&self) -> Result<Vec<Name>, PlatformError>;
+
+    /// Returns when something may have changed since the last observation, or after `longest`.
+    async fn changed(&self, longest: Duration) -> Result<(), PlatformError>;
+
+    /// Sets the wanted number of tasks of a role. Tasks that hold work or the only copy of data are kept until
+    /// they do not, unless forced.
+    async fn scale(&self, name: &str, role: &str, replicas: u32, forced: bool) -> Result<(), PlatformError>;
+
+    /// Takes an instance down. Returns when that is noted and under way; it is done when nothing is observed any
+    /// more. Forced means without time for tasks to end well.
+    async fn remove(&self, name: &str, forced: bool) -> Result<(), PlatformError>;
+
+    /// Where the tasks of an instance write; those of one role or one task when `only` is given.
+    async fn logs(&self, name: &str, only: Option<&str>) -> Result<Vec<LogSource>, PlatformError>;
+}

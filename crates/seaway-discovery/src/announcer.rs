@@ -1,0 +1,377 @@
+//! Keeps one entry alive in several directories at once.
+//!
+//! One small task for each directory, so that one that hangs holds up no other. Each task compares what is wanted
+//! with what it last achieved and does the one thing that is missing: nothing is remembered that could be missed.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use futures_util::future::join_all;
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{Instant, timeout},
+};
+
+use crate::{Directory, Entry, Error};
+
+/// First pause after a failure; it doubles up to the longest one, which is a third of the lease but at least this.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// How long one attempt may take. Directories end by themselves much earlier; this is for one that does not.
+const LONGEST_ATTEMPT: Duration = Duration::from_secs(60);
+
+/// How an entry is doing in one directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "state")]
+pub enum DirectoryState {
+    /// Nothing has been achieved or has failed yet.
+    Pending,
+    /// It is there.
+    Registered {
+        /// Since when, without interruption as far as is known here.
+        since: Timestamp,
+        /// When that was last confirmed.
+        renewed: Timestamp,
+    },
+    /// It could not be put there or renewed; it is tried again and again.
+    Failed {
+        /// Why the last attempt failed.
+        reason: String,
+        /// What to do about it, where that is known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hint: Option<String>,
+        /// Whether another owner holds the entry.
+        held: bool,
+        /// Since when every attempt has failed.
+        since: Timestamp,
+        /// How many attempts have failed since then.
+        attempts: u32,
+        /// When it is tried next.
+        next_try: Timestamp,
+    },
+    /// It was taken out, or left alone because another owner holds it.
+    Withdrawn,
+    /// It could not be taken out, and stays until its lease runs out or it is withdrawn again.
+    NotWithdrawn {
+        /// Why it could not.
+        reason: String,
+        /// What to do about it, where that is known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hint: Option<String>,
+    },
+}
+
+/// A directory and how the entry is doing in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DirectoryStatus {
+    /// Kind of directory.
+    pub kind: &'static str,
+    /// Where it is, in words.
+    pub directory: String,
+    /// How the entry is doing.
+    #[serde(flatten)]
+    pub state: DirectoryState,
+}
+
+/// Why an entry could not be taken out of a directory. Where there are leases it goes when its lease has run out.
+#[derive(Debug)]
+pub struct WithdrawFailure {
+    /// Kind of directory.
+    pub kind: &'static str,
+    /// Where it is, in words.
+    pub directory: String,
+    /// What went wrong.
+    pub error: Error,
+}
+
+/// Announces one entry in several directories and keeps it there.
+///
+/// It works in tasks of the Tokio runtime it is used in, any kind of one; they sleep except for a moment at each
+/// renewal. Dropping it stops them without taking anything out of the directories, as a crash would: what should go
+/// is withdrawn first.
+pub struct Announcer {
+    directories: Vec<Arc<dyn Directory>>,
+    wanted: watch::Sender<Option<Arc<Entry>>>,
+    status: watch::Sender<Vec<DirectoryStatus>>,
+    tasks: JoinSet<()>,
+}
+
+impl fmt::Debug for Announcer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Announcer")
+            .field("status", &*self.status.borrow())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Announcer {
+    /// An announcer for these directories, which does nothing yet.
+    #[must_use]
+    pub fn new(directories: Vec<Box<dyn Directory>>) -> Self {
+        let directories: Vec<Arc<dyn Directory>> = directories.into_iter().map(Arc::from).collect();
+        let status = directories.iter().map(|directory| DirectoryStatus {
+            kind: directory.kind(),
+            directory: directory.describe(),
+            state: DirectoryState::Pending,
+        });
+        Self {
+            status: watch::Sender::new(status.collect()),
+            wanted: watch::Sender::new(None),
+            tasks: JoinSet::new(),
+            directories,
+        }
+    }
+
+    /// Announces the entry, or what has become of it since, and keeps it announced. Returns at once; how it goes is
+    /// in the [status](Self::status).
+    ///
+    /// An entry of another name or owner is another entry: withdraw the present one first.
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime.
+    pub fn announce(&mut self, entry: Entry) {
+        self.wanted.send_replace(Some(Arc::new(entry)));
+        if self.tasks.is_empty() {
+            for (index, directory) in self.directories.iter().enumerate() {
+                set(&self.status, index, DirectoryState::Pending);
+                let keeper = Keeper {
+                    directory: Arc::clone(directory),
+                    wanted: self.wanted.subscribe(),
+                    status: self.status.clone(),
+                    index,
+                };
+                self.tasks.spawn(keeper.keep());
+            }
+        }
+    }
+
+    /// How the entry is doing in each directory, in the order they were given; it can be watched.
+    #[must_use]
+    pub fn status(&self) -> watch::Receiver<Vec<DirectoryStatus>> {
+        self.status.subscribe()
+    }
+
+    /// Waits until each directory has taken the entry or failed to, and says how it went.
+    pub async fn settled(&self) -> Vec<DirectoryStatus> {
+        let mut status = self.status.subscribe();
+        let settled = |all: &Vec<DirectoryStatus>| all.iter().all(|one| one.state != DirectoryState::Pending);
+        // It cannot be closed: the sender is ours.
+        status
+            .wait_for(settled)
+            .await
+            .map(|all| all.clone())
+            .unwrap_or_default()
+    }
+
+    /// Takes the entry out of all directories at once, each within this time, and says where that failed; it can be
+    /// called again for those. Nothing is renewed any more from the moment this is called.
+    ///
+    /// Where another owner holds the entry nothing is asked: some servers would take that one's out.
+    pub async fn withdraw(&mut self, within: Duration) -> Vec<WithdrawFailure> {
+        // What is under way may be waiting for a server that hangs; it is given up, so that it cannot come after.
+        self.tasks.shutdown().await;
+        let Some(entry) = self.wanted.borrow().clone() else {
+            return Vec::new();
+        };
+        let states: Vec<_> = self
+            .status
+            .borrow()
+            .iter()
+            .map(|status| status.state.clone())
+            .collect();
+        let all = self.directories.iter().zip(states).map(|(directory, state)| {
+            let entry = Arc::clone(&entry);
+            async move {
+                if matches!(
+                    state,
+                    DirectoryState::Withdrawn | DirectoryState::Failed { held: true, .. }
+                ) {
+                    return Ok(());
+                }
+                let late = |_| Error::Deadline {
+                    directory: directory.describe(),
+                    after: within,
+                };
+                timeout(within, directory.withdraw(&entry)).await.map_err(late)?
+            }
+        });
+        let results = join_all(all).await;
+        let mut failures = Vec::new();
+        for (index, (directory, result)) in self.directories.iter().zip(results).enumerate() {
+            let state = match result {
+                Ok(()) => DirectoryState::Withdrawn,
+                Err(error) => {
+                    let (kind, described) = (directory.kind(), directory.describe());
+                    tracing::warn!(name = %entry.name, directory = described, "not withdrawn: {error}");
+                    let state = DirectoryState::NotWithdrawn {
+                        reason: error.to_string(),
+                        hint: error.hint(),
+                    };
+                    failures.push(WithdrawFailure {
+                        kind,
+                        directory: described,
+                        error,
+                    });
+                    state
+                }
+            };
+            set(&self.status, index, state);
+        }
+        if failures.is_empty() {
+            self.wanted.send_replace(None);
+        }
+        failures
+    }
+}
+
+fn set(status: &watch::Sender<Vec<DirectoryStatus>>, index: usize, state: DirectoryState) {
+    status.send_modify(|all| {
+        if let Some(one) = all.get_mut(index) {
+            one.state = state;
+        }
+    });
+}
+
+/// What keeps the entry in one directory.
+struct Keeper {
+    directory: Arc<dyn Directory>,
+    wanted: watch::Receiver<Option<Arc<Entry>>>,
+    status: watch::Sender<Vec<DirectoryStatus>>,
+    index: usize,
+}
+
+impl Keeper {
+    async fn keep(mut self) {
+        let mut taken: Option<Arc<Entry>> = None;
+        let mut pauses = None;
+        loop {
+            let wanted = self.wanted.borrow_and_update().clone();
+            let next = match wanted {
+                None => None,
+                Some(entry) => {
+                    let begun = Instant::now();
+                    match self.attempt(&entry, taken.as_deref()).await {
+                        Ok(()) => {
+                            self.succeeded(&entry);
+                            taken = Some(entry);
+                            pauses = None;
+                            // A little earlier at random, so that many do not come all at once. Counted from the
+                            // beginning of the attempt, before which the lease cannot have begun.
+                            let early = rand::random_range(0.9..=1.0);
+                            self.directory
+                                .lease()
+                                .map(|lease| begun + (lease / 3).mul_f64(early))
+                        }
+                        Err(error) => {
+                            let pauses = pauses.get_or_insert_with(|| self.pauses());
+                            let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
+                            let pause = pause.max(error.retry_after().unwrap_or_default());
+                            self.failed(&entry, &error, pause);
+                            Some(Instant::now() + pause)
+                        }
+                    }
+                }
+            };
+            let changed = match next {
+                Some(next) => tokio::time::timeout_at(next, self.wanted.changed()).await,
+                None => Ok(self.wanted.changed().await),
+            };
+            // The announcer is gone; nobody wants anything any more.
+            if matches!(changed, Ok(Err(_))) {
+                return;
+            }
+        }
+    }
+
+    async fn attempt(&self, entry: &Entry, taken: Option<&Entry>) -> Result<(), Error> {
+        let late = |_| Error::Deadline {
+            directory: self.directory.describe(),
+            after: LONGEST_ATTEMPT,
+        };
+        let again = taken.is_some_and(|taken| taken.announces_the_same(entry));
+        let work = if again {
+            self.directory.renew(entry)
+        } else {
+            self.directory.register(entry)
+        };
+        timeout(LONGEST_ATTEMPT, work).await.map_err(late)?
+    }
+
+    /// Growing pauses, with jitter.
+    fn pauses(&self) -> impl Iterator<Item = Duration> + Send + use<> {
+        let third = self.directory.lease().map_or(LONGEST_PAUSE, |lease| lease / 3);
+        ExponentialBuilder::new()
+            .with_min_delay(FIRST_PAUSE)
+            .with_max_delay(third.clamp(FIRST_PAUSE, LONGEST_PAUSE))
+            .without_max_times()
+            .with_jitter()
+            // Without a seed every process would have the same jitter, which is none.
+            .with_jitter_seed(rand::random())
+            .build()
+    }
+
+    fn state(&self) -> DirectoryState {
+        self.status
+            .borrow()
+            .get(self.index)
+            .map_or(DirectoryState::Pending, |status| status.state.clone())
+    }
+
+    fn succeeded(&self, entry: &Entry) {
+        let renewed = Timestamp::now();
+        let since = if let DirectoryState::Registered { since, .. } = self.state() {
+            since
+        } else {
+            tracing::info!(name = %entry.name, directory = self.directory.describe(), "registered");
+            renewed
+        };
+        set(
+            &self.status,
+            self.index,
+            DirectoryState::Registered { since, renewed },
+        );
+    }
+
+    fn failed(&self, entry: &Entry, error: &Error, pause: Duration) {
+        let now = Timestamp::now();
+        let reason = error.to_string();
+        let (since, attempts, held, said) = match self.state() {
+            DirectoryState::Failed {
+                since,
+                attempts,
+                held,
+                reason: said,
+                ..
+            } => {
+                // Once held by another it is that one's until we get it, whatever fails in between.
+                (
+                    since,
+                    attempts.saturating_add(1),
+                    held || error.is_conflict(),
+                    said == reason,
+                )
+            }
+            _ => (now, 1, error.is_conflict(), false),
+        };
+        // Once for each reason: a directory that is down for a night is not to fill the log.
+        if !said {
+            tracing::warn!(name = %entry.name, directory = self.directory.describe(), "not announced: {reason}");
+        }
+        let next_try = now.checked_add(pause).unwrap_or(Timestamp::MAX);
+        let hint = error.hint();
+        let state = DirectoryState::Failed {
+            reason,
+            hint,
+            held,
+            since,
+            attempts,
+            next_try,
+        };
+        set(&self.status, self.index, state);
+    }
+}

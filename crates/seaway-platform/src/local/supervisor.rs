@@ -1,0 +1,667 @@
+//! The supervisor of one instance: a process of its own that makes what runs equal to what is wanted.
+//!
+//! It is level-triggered. Each turn of its loop reads what is wanted, looks at what is, does what brings one
+//! nearer to the other, writes what it saw, and sleeps until something ends, answers, is due, or somebody nudges
+//! it (SIGUSR1). It can be killed at any moment: the next `seaway` command starts another one, which adopts the
+//! tasks. What a task's process is called is written before and after it is started, and the process carries the
+//! same mark in its environment, so that there is no moment at which a process exists that nobody can find.
+
+mod adopt;
+mod explain;
+mod look;
+mod resolve;
+mod retire;
+mod run;
+mod task;
+mod teardown;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
+    fs::File,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use seaway_agent::{Exit, ProcessIdentity, probe};
+use seaway_discovery::{Announcer, Defaults, DirectoryState, Entry};
+use seaway_model::{
+    Endpoint, Name,
+    plan::{Dependency, Plan, PythonEnvironment, Role},
+    status::{AnnouncementStatus, Target, TaskState},
+};
+use thiserror::Error;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+    task::JoinHandle,
+    time::Instant,
+};
+
+use self::{
+    resolve::{Context, reachable},
+    task::{Phase, Task},
+};
+use super::{
+    paths::{InstancePaths, Paths, private_folder},
+    python::{self, Prepared},
+    roster,
+    store::{InstanceRecord, PortRecord, ScaleRecord, Store, StoreError, TaskTarget},
+};
+
+/// Why a supervisor could not do its work.
+#[derive(Debug, Error)]
+pub enum SupervisorError {
+    /// There is nothing to supervise.
+    #[error("there is no instance `{0}`")]
+    NotFound(String),
+    /// A file or folder cannot be used.
+    #[error("`{}` cannot be used: {source}", path.display())]
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Signals cannot be received.
+    #[error("signals cannot be received: {0}")]
+    Signals(std::io::Error),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A directory in the plan is not usable.
+    #[error("the instance cannot be announced: {0}")]
+    Directory(#[from] seaway_discovery::Error),
+}
+
+/// A task's role and index.
+type Key = (Name, u32);
+
+/// What happens outside the loop.
+enum Event {
+    /// A process ended.
+    Ended { key: Key, start_id: String, exit: Exit },
+    /// A question was answered, or not.
+    Answered { question: probe::Question, askers: Vec<(Key, String)>, answer: Result<probe::Answer, probe::NotReady> },
+    /// A task that retires was asked to hand over, and said what it still holds.
+    Drained { key: Key, start_id: String, left: Result<retire::Load, String> },
+    /// The load of all tasks of a role.
+    Loads { role: Name, loads: Result<BTreeMap<Key, retire::Load>, String> },
+    /// What the preparation of an environment is doing.
+    Preparing(String),
+    /// The environments are there, or cannot be had.
+    Prepared(Result<BTreeMap<Name, Prepared>, String>),
+}
+
+/// Time between two looks at logs, disks and the store when nothing else happens.
+const HOUSEKEEPING: Duration = Duration::from_secs(2);
+/// A log file is rotated when it is larger than this.
+const LOG_LIMIT: u64 = 10 << 20;
+/// How many rotated log files are kept.
+const LOGS_KEPT: u32 = 3;
+/// Lines kept of a process that ended.
+const LAST_LINES: usize = 20;
+/// Time that directories get to forget an instance.
+const WITHDRAW_WITHIN: Duration = Duration::from_secs(1);
+
+struct Supervisor {
+    files: InstancePaths,
+    cache: PathBuf,
+    store: Store,
+    seen: Option<i64>,
+    record: InstanceRecord,
+    record_changed: bool,
+    scales: Vec<ScaleRecord>,
+    ports: Vec<PortRecord>,
+    environment: BTreeMap<OsString, OsString>,
+    prepared: Option<BTreeMap<Name, Prepared>>,
+    preparation: Option<JoinHandle<()>>,
+    tasks: BTreeMap<Key, Task>,
+    /// Roles whose load is being asked for.
+    asking_load: BTreeSet<Name>,
+    announcer: Announcer,
+    announced: Vec<Endpoint>,
+    withdrawn: bool,
+    events: mpsc::UnboundedSender<Event>,
+    housekeeping_at: Instant,
+    /// Notes by topic, so that each is there once and goes when its cause goes.
+    notes: BTreeMap<&'static str, String>,
+}
+
+/// Supervises an instance until it is taken down. Returns at once when another supervisor does.
+///
+/// The caller has made the process the leader of a session of its own.
+pub async fn supervise(paths: &Paths, name: &str) -> Result<(), SupervisorError> {
+    // Before anybody can learn of this process: the first nudge must not end it.
+    let mut nudge = signal(SignalKind::user_defined1()).map_err(SupervisorError::Signals)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(SupervisorError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(SupervisorError::Signals)?;
+
+    let store = Store::open(&paths.store())?;
+    let record = store.records().instance(name)?.ok_or_else(|| SupervisorError::NotFound(name.to_owned()))?;
+    let files = paths.instance(name, &record.id);
+    let Some(_lock) = lock(&files)? else {
+        tracing::info!("another supervisor is at work");
+        return Ok(());
+    };
+    let (events, mut happened) = mpsc::unbounded_channel();
+    let mut supervisor = Supervisor::new(paths, files, store, record, events)?;
+    supervisor.adopt()?;
+    supervisor.write();
+    supervisor.take_office()?;
+    loop {
+        let now = Instant::now();
+        if !supervisor.turn(now).await {
+            return Ok(());
+        }
+        let wake = supervisor.next_wake(Instant::now());
+        tokio::select! {
+            Some(event) = happened.recv() => {
+                supervisor.handle(event, Instant::now());
+                while let Ok(event) = happened.try_recv() {
+                    supervisor.handle(event, Instant::now());
+                }
+            }
+            _ = nudge.recv() => supervisor.seen = None,
+            _ = terminate.recv() => supervisor.asked_to_stop(),
+            _ = interrupt.recv() => supervisor.asked_to_stop(),
+            () = tokio::time::sleep_until(wake) => {}
+        }
+    }
+}
+
+/// Takes the lock of an instance; `None` when another supervisor has it.
+fn lock(files: &InstancePaths) -> Result<Option<File>, SupervisorError> {
+    let path = files.lock();
+    let failed = |source| SupervisorError::File { path: path.clone(), source };
+    private_folder(files.root()).map_err(failed)?;
+    let file = File::options().create(true).append(true).open(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(std::fs::TryLockError::WouldBlock) => Ok(None),
+        Err(std::fs::TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+impl Supervisor {
+    fn new(
+        paths: &Paths,
+        files: InstancePaths,
+        store: Store,
+        record: InstanceRecord,
+        events: mpsc::UnboundedSender<Event>,
+    ) -> Result<Self, SupervisorError> {
+        let defaults = Defaults { state_directory: paths.state.clone() };
+        let directories = record
+            .plan
+            .discovery
+            .iter()
+            .map(|spec| seaway_discovery::open(spec, &defaults))
+            .collect::<Result<Vec<_>, _>>()?;
+        let environment = read_environment(&files.environment());
+        let supervisor = Self {
+            cache: paths.cache.clone(),
+            scales: store.records().scales(record.name.as_str())?,
+            ports: store.records().ports(record.name.as_str())?,
+            files,
+            store,
+            seen: None,
+            record,
+            record_changed: true,
+            environment,
+            prepared: None,
+            preparation: None,
+            tasks: BTreeMap::new(),
+            asking_load: BTreeSet::new(),
+            announcer: Announcer::new(directories),
+            announced: Vec::new(),
+            withdrawn: false,
+            events,
+            housekeeping_at: Instant::now(),
+            notes: BTreeMap::new(),
+        };
+        supervisor.lay_out()?;
+        Ok(supervisor)
+    }
+
+    /// Tells everybody who looks after the instance now. What it found is written already.
+    fn take_office(&mut self) -> Result<(), StoreError> {
+        self.record.supervisor = ProcessIdentity::own();
+        if let Some(own) = &self.record.supervisor {
+            self.store.records().set_supervisor(self.record.name.as_str(), own)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the folders, secrets and files of the instance, where they are not there yet.
+    fn lay_out(&self) -> Result<(), SupervisorError> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| SupervisorError::File { path, source }
+        };
+        for folder in ["logs", "secrets", "files", "work", "scratch"] {
+            let folder = self.files.root().join(folder);
+            private_folder(&folder).map_err(failed(&folder))?;
+        }
+        for secret in &self.record.plan.secrets {
+            let path = self.files.secret(secret.name.as_str());
+            if !path.exists() {
+                write_secret(&path).map_err(failed(&path))?;
+            }
+        }
+        for file in &self.record.plan.files {
+            let folder = self.files.file_folder(file.name.as_str());
+            private_folder(&folder).map_err(failed(&folder))?;
+            let path = folder.join(&file.file_name);
+            std::fs::write(&path, &file.content).map_err(failed(&path))?;
+        }
+        Ok(())
+    }
+
+    /// One turn of the loop; `false` when the instance is gone.
+    async fn turn(&mut self, now: Instant) -> bool {
+        if let Err(error) = self.read_wanted() {
+            tracing::warn!(%error, "what is wanted could not be read; going on with what was wanted before");
+        }
+        if self.record.target == Target::Up {
+            self.keep_house(now);
+            self.bring_up(now);
+            self.look(now);
+            self.announce();
+        } else if self.take_down(now).await {
+            return false;
+        }
+        self.write();
+        true
+    }
+
+    /// Somebody ends this process in the usual way (a logout, `kill`): the instance goes with it.
+    fn asked_to_stop(&mut self) {
+        tracing::info!("asked to stop: taking the instance down");
+        self.seen = None;
+        if let Err(error) = self.store.records().set_target(self.record.name.as_str(), Target::Down) {
+            tracing::warn!(%error, "could not note that the instance is to stop");
+            self.record.target = Target::Down;
+        }
+    }
+
+    fn plan(&self) -> &Plan {
+        &self.record.plan
+    }
+
+    fn role(&self, name: &Name) -> Option<&Role> {
+        self.plan().role(name.as_str())
+    }
+
+    /// Reads what is wanted, if anybody has written since the last time.
+    fn read_wanted(&mut self) -> Result<(), StoreError> {
+        let version = self.store.version()?;
+        if self.seen == Some(version) {
+            return Ok(());
+        }
+        let name = self.record.name.as_str().to_owned();
+        let Some((generation, target)) = self.store.records().wanted(&name, &self.record.id)? else {
+            // Somebody removed the record by hand: nothing of the instance may stay.
+            self.record.target = Target::ForcedDown;
+            self.seen = Some(version);
+            return Ok(());
+        };
+        if generation != self.record.generation {
+            tracing::info!(generation, ?target, "what is wanted has changed");
+            if let Some(new) = self.store.records().instance(&name)? {
+                if new.plan != self.record.plan {
+                    self.follow_plan(new.plan);
+                }
+                self.record.generation = new.generation;
+            }
+            self.scales = self.store.records().scales(&name)?;
+            self.ports = self.store.records().ports(&name)?;
+            self.take_in_new_tasks()?;
+        }
+        self.record.target = target;
+        self.seen = Some(version);
+        Ok(())
+    }
+
+    /// Changes to another plan: environments are prepared anew, tasks that were given up get another chance.
+    fn follow_plan(&mut self, plan: Plan) {
+        if plan.environments != self.record.plan.environments {
+            self.prepared = None;
+            self.cancel_preparation();
+        }
+        self.record.plan = plan;
+        self.record.blocked = None;
+        self.record_changed = true;
+        for task in self.tasks.values_mut().filter(|task| matches!(task.phase, Phase::GivenUp)) {
+            task.phase = Phase::Idle;
+            task.failures = 0;
+            task.streak = 0;
+        }
+        if let Err(error) = self.lay_out() {
+            tracing::warn!(%error, "files of the new plan could not be written");
+        }
+    }
+
+    /// Tasks that a command added to the store.
+    fn take_in_new_tasks(&mut self) -> Result<(), StoreError> {
+        for record in self.store.records().tasks(self.record.name.as_str())? {
+            self.tasks.entry((record.role.clone(), record.index)).or_insert_with(|| Task::new(record));
+        }
+        Ok(())
+    }
+
+    /// Makes the instance's tasks what they should be.
+    fn bring_up(&mut self, now: Instant) {
+        let ready_to_start = self.prepare();
+        self.adjust_numbers();
+        let keys: Vec<Key> = self.tasks.keys().cloned().collect();
+        for key in &keys {
+            self.adjust(key, ready_to_start, now);
+        }
+        if !self.record.was_ready && self.is_complete() {
+            self.record.was_ready = true;
+            self.record_changed = true;
+        }
+    }
+
+    /// Whether as many tasks of each role are ready as are wanted.
+    fn is_complete(&self) -> bool {
+        self.scales.iter().all(|scale| {
+            let ready = self.tasks.values().filter(|task| task.record.role == scale.role && task.is_ready());
+            ready.count() >= scale.desired as usize
+        })
+    }
+
+    /// Begins to prepare what tasks need besides themselves; whether that is done.
+    fn prepare(&mut self) -> bool {
+        if self.prepared.is_some() {
+            return true;
+        }
+        if self.preparation.is_none() && self.record.blocked.is_none() {
+            let environments = self.plan().environments.clone();
+            if environments.is_empty() {
+                self.prepared = Some(BTreeMap::new());
+                return true;
+            }
+            self.set_preparing(Some("looks for its Python environment".to_owned()));
+            let (cache, variables, events) = (self.cache.clone(), self.environment.clone(), self.events.clone());
+            let marks = self.marks();
+            self.preparation = Some(tokio::spawn(async move {
+                let result = prepare_all(environments, cache, variables, marks, &events).await;
+                let _ = events.send(Event::Prepared(result));
+            }));
+        }
+        false
+    }
+
+    /// The marks that make every process of the instance findable.
+    fn marks(&self) -> BTreeMap<OsString, OsString> {
+        use seaway_agent::environment;
+        BTreeMap::from([
+            (environment::INSTANCE_ID.into(), self.record.id.clone().into()),
+            (environment::INSTANCE.into(), self.record.name.to_string().into()),
+            (environment::START_ID.into(), "preparation".into()),
+        ])
+    }
+
+    fn cancel_preparation(&mut self) {
+        if let Some(preparation) = self.preparation.take() {
+            preparation.abort();
+        }
+        self.set_preparing(None);
+    }
+
+    fn set_preparing(&mut self, what: Option<String>) {
+        if self.record.preparing != what {
+            self.record.preparing = what;
+            self.record_changed = true;
+        }
+    }
+
+    /// Whether everything that a role depends on is there.
+    fn dependencies(&self, role: &Role) -> Result<(), String> {
+        for dependency in &role.after {
+            let Dependency::Ready(on) = dependency else { continue };
+            let mut tasks = self.tasks.values().filter(|task| task.record.role == *on && task.is_wanted()).peekable();
+            if tasks.peek().is_none() || tasks.any(|task| !task.is_ready()) {
+                return Err(format!("waits for {on} to be ready"));
+            }
+        }
+        Ok(())
+    }
+
+    fn handle(&mut self, event: Event, now: Instant) {
+        match event {
+            Event::Ended { key, start_id, exit } => self.ended(&key, &start_id, exit, now),
+            Event::Answered { question, askers, answer } => self.answered(&question, &askers, &answer, now),
+            Event::Drained { key, start_id, left } => self.drained(&key, &start_id, left, now),
+            Event::Loads { role, loads } => self.choose_to_retire(&role, loads),
+            Event::Preparing(line) => {
+                if self.preparation.is_some() {
+                    self.set_preparing(Some(line));
+                }
+            }
+            Event::Prepared(result) => {
+                self.preparation = None;
+                self.set_preparing(None);
+                match result {
+                    Ok(prepared) => self.prepared = Some(prepared),
+                    Err(reason) => {
+                        tracing::error!(reason, "the environment cannot be prepared");
+                        self.record.blocked = Some(reason);
+                        self.record_changed = true;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Rotates logs and looks at the disk.
+    fn keep_house(&mut self, now: Instant) {
+        if now < self.housekeeping_at {
+            return;
+        }
+        self.housekeeping_at = now + HOUSEKEEPING;
+        let logs: Vec<PathBuf> = self.tasks.values().map(|task| self.files.log(&task.record.name())).collect();
+        let mut lost = None;
+        for path in logs.iter().chain(std::iter::once(&self.files.supervisor_log())) {
+            match super::logs::rotate(path, LOG_LIMIT, LOGS_KEPT) {
+                Ok(super::logs::Rotation::CutWithoutCopy { lost: bytes }) => {
+                    lost = Some(format!("the disk is full: {bytes} bytes of `{}` were dropped", path.display()));
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => tracing::warn!(path = %path.display(), %error, "the log could not be rotated"),
+            }
+        }
+        if let Some(lost) = lost {
+            self.notes.insert("logs", lost);
+        }
+        match super::disk_is_full(self.files.root()) {
+            Some(full) => {
+                self.notes.insert("disk", full);
+            }
+            None => {
+                self.notes.remove("disk");
+            }
+        }
+        let notes: Vec<String> = self.notes.values().cloned().collect();
+        if notes != self.record.notes {
+            self.record.notes = notes;
+            self.record_changed = true;
+        }
+    }
+
+    /// Keeps the directories at what is true: endpoints whose task answers, from the first time that the whole
+    /// instance was ready.
+    fn announce(&mut self) {
+        if self.plan().discovery.is_empty() {
+            return;
+        }
+        let endpoints = if self.record.was_ready { self.ready_endpoints() } else { Vec::new() };
+        if endpoints != self.announced {
+            self.announced.clone_from(&endpoints);
+            let mut entry = Entry::new(self.record.name.clone(), self.plan().kind.clone(), self.record.id.clone());
+            entry.labels.clone_from(&self.plan().labels);
+            entry.endpoints = endpoints;
+            self.announcer.announce(entry);
+        }
+        let statuses = self.announcer.status();
+        let announcements: Vec<AnnouncementStatus> = statuses
+            .borrow()
+            .iter()
+            .map(|status| AnnouncementStatus {
+                directory: status.directory.clone(),
+                announced: matches!(status.state, DirectoryState::Registered { .. }),
+                reason: status.state.to_string(),
+            })
+            .collect();
+        if announcements != self.record.announcements {
+            self.record.announcements = announcements;
+            self.record_changed = true;
+        }
+    }
+
+    fn ready_endpoints(&self) -> Vec<Endpoint> {
+        endpoints(self.plan(), &self.ports, &self.files)
+            .into_iter()
+            .filter(|(role, _)| self.tasks.values().any(|task| task.record.role == *role && task.is_ready()))
+            .map(|(_, endpoint)| endpoint)
+            .collect()
+    }
+
+    fn context<'a>(&'a self, prepared: &'a BTreeMap<Name, Prepared>) -> Context<'a> {
+        Context {
+            plan: &self.record.plan,
+            paths: &self.files,
+            instance_id: &self.record.id,
+            ports: &self.ports,
+            environment: &self.environment,
+            prepared,
+        }
+    }
+
+    /// Writes what has changed. What cannot be written now is written by a later turn.
+    fn write(&mut self) {
+        let Self { store, tasks, record, record_changed, .. } = self;
+        if !*record_changed && !tasks.values().any(|task| task.changed) {
+            return;
+        }
+        let written = store.transaction(|records| {
+            // An instance that is gone keeps no rows.
+            if records.wanted(record.name.as_str(), &record.id)?.is_none() {
+                return Ok(());
+            }
+            if *record_changed {
+                records.set_observed(record)?;
+            }
+            for task in tasks.values().filter(|task| task.changed) {
+                records.put_task(record.name.as_str(), &task.record)?;
+            }
+            Ok::<_, StoreError>(())
+        });
+        match written {
+            Ok(()) => {
+                *record_changed = false;
+                for task in tasks.values_mut() {
+                    task.changed = false;
+                }
+            }
+            Err(error) => tracing::warn!(%error, "what was seen could not be written; it will be tried again"),
+        }
+    }
+
+    /// The earliest moment at which something is due.
+    fn next_wake(&self, now: Instant) -> Instant {
+        let mut wake = self.housekeeping_at.min(now + HOUSEKEEPING);
+        for task in self.tasks.values() {
+            match &task.phase {
+                Phase::BackOff(until) => wake = wake.min(*until),
+                Phase::Running(run) => {
+                    if let Some((_, at)) = run.stop.and_then(|stop| stop.next) {
+                        wake = wake.min(at);
+                    } else if !run.probing && self.record.target == Target::Up {
+                        wake = wake.min(run.probe_at);
+                    }
+                    if task.record.target == TaskTarget::Retire && run.stop.is_none() {
+                        wake = wake.min(run.drain_at);
+                    }
+                }
+                Phase::Idle | Phase::GivenUp => {}
+            }
+        }
+        // Never busy: a moment in the past that nobody acted upon is looked at again a little later.
+        wake.max(now + Duration::from_millis(5))
+    }
+}
+
+/// The endpoints of a plan whose ports are known, with the role that listens.
+pub(crate) fn endpoints(plan: &Plan, ports: &[PortRecord], files: &InstancePaths) -> Vec<(Name, Endpoint)> {
+    plan.endpoints
+        .iter()
+        .filter_map(|endpoint| {
+            let port = ports.iter().find(|port| port.role == endpoint.role && port.name == endpoint.port)?;
+            let token_file = endpoint.token.as_ref().map(|secret| files.secret(secret.as_str()));
+            Some((
+                endpoint.role.clone(),
+                Endpoint {
+                    name: endpoint.name.clone(),
+                    scheme: endpoint.scheme.clone(),
+                    host: reachable(&port.host).to_owned(),
+                    port: port.port,
+                    path: endpoint.path.clone(),
+                    token_file,
+                },
+            ))
+        })
+        .collect()
+}
+
+async fn prepare_all(
+    environments: BTreeMap<Name, PythonEnvironment>,
+    cache: PathBuf,
+    variables: BTreeMap<OsString, OsString>,
+    marks: BTreeMap<OsString, OsString>,
+    events: &mpsc::UnboundedSender<Event>,
+) -> Result<BTreeMap<Name, Prepared>, String> {
+    let mut prepared = BTreeMap::new();
+    for (name, environment) in environments {
+        let progress = |line: &str| {
+            let _ = events.send(Event::Preparing(line.to_owned()));
+        };
+        let mut variables = variables.clone();
+        variables.extend(marks.clone());
+        let request = python::Request { cache: cache.clone(), variables, progress: &progress };
+        let made = python::prepare(&environment, &request).await.map_err(|error| match error.hint() {
+            Some(hint) => format!("{error}; {hint}"),
+            None => error.to_string(),
+        })?;
+        prepared.insert(name, made);
+    }
+    Ok(prepared)
+}
+
+/// The user's environment as it was when the instance was brought up; this process's own when that is lost.
+fn read_environment(path: &Path) -> BTreeMap<OsString, OsString> {
+    let stored = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice::<BTreeMap<String, String>>(&bytes).ok());
+    match stored {
+        Some(stored) => stored.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
+        None => std::env::vars_os().collect(),
+    }
+}
+
+/// Writes a new secret: 256 random bits as hexadecimal digits, readable by the user alone from the start.
+fn write_secret(path: &Path) -> std::io::Result<()> {
+    use std::{io::Write, os::unix::fs::OpenOptionsExt};
+    let bytes: [u8; 32] = rand::random();
+    let partial = path.with_extension("new");
+    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
+    file.write_all(hex::encode(bytes).as_bytes())?;
+    drop(file);
+    std::fs::rename(&partial, path)
+}
+
+/// Words for a task that waits.
+fn waiting(task: &mut Task, reason: impl Into<String>) {
+    task.say(TaskState::Waiting, reason);
+}

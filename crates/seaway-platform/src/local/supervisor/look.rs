@@ -1,0 +1,154 @@
+//! Looking whether tasks are ready. Tasks that ask the same question (workers, all of which look themselves up
+//! in the scheduler's list) share one request.
+
+use std::collections::{BTreeMap, HashMap};
+
+use seaway_agent::probe::{Answer, NotReady, Question};
+use seaway_model::{plan::Check, status::TaskState};
+use tokio::time::Instant;
+
+use super::{Event, Key, Supervisor};
+
+/// The tasks that ask one question, with the start that each asks for.
+type Askers = Vec<(Key, String)>;
+
+impl Supervisor {
+    /// Asks every question that is due.
+    pub(super) fn look(&mut self, now: Instant) {
+        let due: Vec<(Key, String)> = self
+            .tasks
+            .iter()
+            .filter_map(|(key, task)| {
+                let run = task.run()?;
+                (!run.probing && run.stop.is_none() && run.probe_at <= now)
+                    .then(|| (key.clone(), run.start_id.clone()))
+            })
+            .collect();
+        let mut questions: HashMap<Question, Askers> = HashMap::new();
+        for (key, start_id) in due {
+            match self.question(&key) {
+                Ok(Question::Running) => self.found_ready(&key, now),
+                Ok(question) => {
+                    if let Some(run) = self.tasks.get_mut(&key).and_then(|task| task.run_mut()) {
+                        run.probing = true;
+                    }
+                    questions.entry(question).or_default().push((key, start_id));
+                }
+                Err(reason) => self.found_not_ready(&key, &reason, now),
+            }
+        }
+        for (question, askers) in questions {
+            self.ask(question, askers);
+        }
+    }
+
+    fn question(&self, key: &Key) -> Result<Question, NotReady> {
+        let Some(role) = self.role(&key.0) else { return Ok(Question::Running) };
+        let prepared = BTreeMap::new();
+        let context = self.context(&prepared);
+        let unassigned = |error: super::resolve::ResolveError| NotReady::Unassigned(error.to_string());
+        Question::of(
+            &role.ready.check,
+            |port| context.address(port, &key.0, key.1).map_err(unassigned),
+            |template| context.text(template, &key.0, key.1).map_err(unassigned),
+        )
+    }
+
+    fn ask(&self, question: Question, askers: Askers) {
+        let Some(((name, index), start_id)) = askers.first() else { return };
+        let Some(role) = self.role(name) else { return };
+        let timeout = role.ready.timeout.duration();
+        // Only a command needs the task's environment.
+        let (environment, path) = if matches!(question, Question::Command { .. }) {
+            let prepared = self.prepared.clone().unwrap_or_default();
+            match self.context(&prepared).launch(role, *index, start_id) {
+                Ok(launch) => (launch.environment, launch.path),
+                Err(_) => (BTreeMap::new(), Vec::new()),
+            }
+        } else {
+            (BTreeMap::new(), Vec::new())
+        };
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            let answer = question.ask(timeout, &environment, &path).await;
+            let _ = events.send(Event::Answered { question, askers, answer });
+        });
+    }
+
+    /// An answer came, or did not.
+    pub(super) fn answered(
+        &mut self,
+        question: &Question,
+        askers: &[(Key, String)],
+        answer: &Result<Answer, NotReady>,
+        now: Instant,
+    ) {
+        for (key, start_id) in askers {
+            let Some(run) = self.tasks.get_mut(key).and_then(|task| task.run_mut()) else { continue };
+            if run.start_id != *start_id {
+                continue;
+            }
+            run.probing = false;
+            if run.stop.is_some() {
+                continue;
+            }
+            let verdict = match answer {
+                Err(reason) => Err(reason.to_string()),
+                Ok(answer) => self.judge(key, question, answer).map_err(|reason| reason.to_string()),
+            };
+            match verdict {
+                Ok(()) => self.found_ready(key, now),
+                Err(reason) => self.found_not_ready(key, &reason, now),
+            }
+        }
+    }
+
+    fn judge(&self, key: &Key, question: &Question, answer: &Answer) -> Result<(), NotReady> {
+        let Some(role) = self.role(&key.0) else { return Ok(()) };
+        let prepared = BTreeMap::new();
+        let context = self.context(&prepared);
+        let check: &Check = &role.ready.check;
+        answer.satisfies(check, question, |template| {
+            context.text(template, &key.0, key.1).map_err(|error| NotReady::Unassigned(error.to_string()))
+        })
+    }
+
+    fn found_ready(&mut self, key: &Key, now: Instant) {
+        let Some(interval) = self.role(&key.0).map(|role| role.ready.interval.duration()) else { return };
+        let Some(task) = self.tasks.get_mut(key) else { return };
+        let Some(run) = task.run_mut() else { return };
+        run.probe_at = now + interval;
+        run.misses = 0;
+        if run.ready_since.is_none() {
+            run.ready_since = Some(now);
+            task.failures = 0;
+            tracing::info!(task = task.record.name(), "ready");
+        }
+        if task.is_wanted() {
+            task.say(TaskState::Ready, "");
+        }
+    }
+
+    fn found_not_ready(&mut self, key: &Key, reason: &impl ToString, now: Instant) {
+        let Some(patience) = self.role(&key.0).map(|role| (role.ready.failures, role.ready.interval.duration())) else {
+            return;
+        };
+        let (failures, interval) = patience;
+        let Some(task) = self.tasks.get_mut(key) else { return };
+        let Some(run) = task.run_mut() else { return };
+        if run.ready_since.is_none() {
+            run.probe_at = run.next_look(now);
+            // A start that follows an end keeps saying what that was, until it answers.
+            if task.record.last_exit.is_none() {
+                task.say(TaskState::Starting, reason.to_string());
+            }
+            return;
+        }
+        run.misses += 1;
+        // Looked at sooner than a task in good health, to see it come back.
+        run.probe_at = now + interval.min(std::time::Duration::from_secs(1));
+        if run.misses >= failures && task.is_wanted() {
+            task.say(TaskState::NotReady, reason.to_string());
+        }
+    }
+}
