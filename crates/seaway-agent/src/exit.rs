@@ -53,7 +53,7 @@ impl fmt::Display for Exit {
                 Ok(signal) => write!(f, "was ended by {signal}"),
                 Err(_) => write!(f, "was ended by signal {number}"),
             },
-            Self::Unseen => f.write_str("ended while no supervisor was there to see how"),
+            Self::Unseen => f.write_str("ended; its code went to an earlier supervisor, which had started it"),
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod http;
 pub mod identity;
 pub mod probe;
 pub mod process;
+pub mod run;
 
 pub use exit::Exit;
 pub use identity::{ProcessIdentity, boot_id};

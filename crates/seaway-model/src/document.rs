@@ -19,6 +19,7 @@ mod dask;
 mod error;
 mod node;
 mod overrides;
+mod paths;
 mod preset;
 mod reader;
 mod schema;

@@ -102,6 +102,8 @@ pub struct RoleStatus {
     pub desired: u32,
     /// Tasks that are ready.
     pub ready: u32,
+    /// The state of the task that says most about why the role is not complete; `Ready` when it is.
+    pub state: TaskState,
     /// Why they are not the same; empty when they are.
     pub reason: String,
     /// Restarts of all its tasks.
@@ -276,6 +278,7 @@ impl RoleStatus {
         Self {
             desired,
             ready: ready.min(desired.max(u32::try_from(tasks.iter().filter(wanted).count()).unwrap_or(desired))),
+            state: telling.map_or(TaskState::Ready, |task| task.state),
             reason,
             restarts: tasks.iter().map(|task| task.restarts).sum(),
             since: tasks.iter().map(|task| task.since).max(),

@@ -1,2 +1,102 @@
-//! x
-fn main() {}
+//! The binary: one module for each command, what they print, and how they fail.
+//!
+//! Machine data goes to standard output, everything else to standard error. Exit codes are in [`failure`].
+
+mod cli;
+mod commands;
+mod environment;
+mod failure;
+mod live;
+mod output;
+mod source;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use cli::{Cli, Command};
+use failure::{Failure, Outcome};
+use seaway_platform::local::{LocalPlatform, Paths, SupervisorCommand};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_tracing(cli.verbose, matches!(cli.command, Command::Supervise { .. }));
+    // Children write to a terminal or a file of their own; a closed pipe is an error of the one that writes to it.
+    let outcome = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::from)
+        .and_then(|runtime| {
+            let outcome = runtime.block_on(dispatch(cli.command));
+            // What still runs in the background (a question nobody waits for) must not hold the command up.
+            runtime.shutdown_background();
+            outcome
+        });
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            if !is_broken_pipe(&failure.error) {
+                output::say(&failure.to_string());
+            }
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+/// Whether the reader of standard output has gone (`seaway logs | head`); that is no news to anybody.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+async fn dispatch(command: Command) -> Outcome {
+    match command {
+        Command::Up(arguments) => commands::up::run(arguments, &platform()?).await,
+        Command::Down(arguments) => commands::down::run(arguments, &platform()?).await,
+        Command::Status(arguments) => commands::status::run(arguments, &platform()?).await,
+        Command::Ls(arguments) => commands::ls::run(arguments, &platform()?).await,
+        Command::Logs(arguments) => commands::logs::run(arguments, &platform()?).await,
+        Command::Describe(arguments) => commands::describe::run(arguments, &platform()?).await,
+        Command::Scale(arguments) => commands::scale::run(arguments, &platform()?).await,
+        Command::Plan(arguments) => commands::plan::run(&arguments, &platform()?),
+        Command::Schema(arguments) => commands::schema::run(&arguments),
+        Command::Run(arguments) => commands::run::run(*arguments, &paths()?.state).await,
+        Command::Doctor(arguments) => commands::doctor::run(&arguments, &paths()?),
+        Command::Completion(arguments) => commands::reference::completion(&arguments),
+        Command::Supervise { name } => commands::supervise::run(&name, &paths()?).await,
+        Command::Reference { page } => commands::reference::run(page),
+    }
+}
+
+fn paths() -> Result<Paths, Failure> {
+    Ok(Paths::of_user(|name| std::env::var_os(name))?)
+}
+
+fn platform() -> Result<LocalPlatform, Failure> {
+    let supervisor =
+        SupervisorCommand { program: std::env::current_exe()?, arguments: vec!["supervise".to_owned()] };
+    Ok(LocalPlatform::new(paths()?, supervisor))
+}
+
+/// Logs go to standard error: warnings for a command, more with `--verbose` or `SEAWAY_LOG`. A supervisor's standard
+/// error is its log file.
+fn start_tracing(verbose: u8, supervisor: bool) {
+    use std::io::IsTerminal;
+    use tracing_subscriber::EnvFilter;
+    let default = match (supervisor, verbose) {
+        (true, 0) | (false, 1) => "info",
+        (true, _) | (false, 2..) => "debug",
+        (false, 0) => "warn",
+    };
+    let filter = EnvFilter::try_from_env(environment::LOG).unwrap_or_else(|_| EnvFilter::new(default));
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(!supervisor && std::io::stderr().is_terminal() && output::wants_colour());
+    if supervisor {
+        subscriber.init();
+    } else {
+        subscriber.without_time().init();
+    }
+}

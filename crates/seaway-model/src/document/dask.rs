@@ -145,7 +145,7 @@ impl WorkersSpec {
 pub struct NotebookSpec {
     /// Whether there is one.
     pub enabled: bool,
-    /// The directory it shows; one of the instance's own when absent.
+    /// The directory it shows; the one in which `seaway up` was called when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub directory: Option<PathBuf>,

@@ -80,7 +80,7 @@ pub struct Cgroup {
 
 impl Cgroup {
     /// Makes a group that limits its processes to `memory` bytes together. Its name is made from `label`, which
-    /// must be unique on the machine; an empty group of that name is replaced.
+    /// must be unique on the machine, and begins with `seaway-`; an empty group of that name is replaced.
     pub fn create(label: &str, memory: u64) -> Result<Self, Unavailable> {
         available()?.create(label, memory)
     }
@@ -95,7 +95,10 @@ impl Cgroup {
         } else {
             return Err(io::Error::new(
                 io::ErrorKind::NotFound,
-                format!("`{}` is no control group with a memory controller", path.display()),
+                format!(
+                    "`{}` is no control group with a memory controller",
+                    path.display()
+                ),
             ));
         };
         Ok(Self { path, version })
@@ -119,18 +122,20 @@ impl Cgroup {
         fs::write(self.path.join("cgroup.procs"), pid.to_string())
     }
 
-    /// How many processes the kernel has killed because the group was over its limit.
+    /// How many processes the kernel has killed because the group was over its limit; 0 when the group is gone or
+    /// the kernel does not count (before 4.13).
     ///
     /// Version 2 kills all processes of the group together and counts each.
-    pub fn oom_kills(&self) -> io::Result<u64> {
+    #[must_use]
+    pub fn oom_kills(&self) -> u64 {
         let file = match self.version {
             Version::One => "memory.oom_control",
             Version::Two => "memory.events",
         };
-        let text = fs::read_to_string(self.path.join(file))?;
-        // Absent in kernels before 4.13, which do not count.
-        let count = text.lines().find_map(|line| line.strip_prefix("oom_kill ")).map_or("0", str::trim);
-        count.parse().map_err(|_| invalid(file, &text))
+        let text = fs::read_to_string(self.path.join(file)).unwrap_or_default();
+        text.lines()
+            .find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
+            .unwrap_or(0)
     }
 
     /// How much memory the group uses, the page cache of files it works with included.
@@ -140,7 +145,12 @@ impl Cgroup {
             Version::Two => "memory.current",
         };
         let text = fs::read_to_string(self.path.join(file))?;
-        text.trim().parse().map_err(|_| invalid(file, &text))
+        text.trim().parse().map_err(|_| {
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("`{file}` says `{}`", text.trim()),
+            )
+        })
     }
 
     /// The processes in the group and in groups they made below it. None when the group is gone.
@@ -155,10 +165,6 @@ impl Cgroup {
     pub fn remove(&self) -> io::Result<()> {
         remove(&self.path)
     }
-}
-
-fn invalid(file: &str, text: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("`{file}` says `{}`", text.trim()))
 }
 
 /// The groups directly below one; none when it is gone.
@@ -184,7 +190,9 @@ fn collect(group: &Path, processes: &mut Vec<i32>) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound || is(&error, Errno::NODEV) => return Ok(()),
         Err(error) => return Err(error),
     }
-    children(group)?.iter().try_for_each(|child| collect(child, processes))
+    children(group)?
+        .iter()
+        .try_for_each(|child| collect(child, processes))
 }
 
 /// Removes a group after those below it: the kernel removes none that has others in it.
@@ -225,8 +233,10 @@ mod tests {
 
     #[test]
     fn a_process_over_the_limit_is_killed_and_counted() {
-        let Some(group) = group("kill", 32 << 20) else { return };
-        assert_eq!(group.oom_kills().unwrap(), 0);
+        let Some(group) = group("kill", 32 << 20) else {
+            return;
+        };
+        assert_eq!(group.oom_kills(), 0);
         // It waits for a word, so that it is in the group before it asks for memory. `tail` keeps a line until its
         // end, and this one has none.
         let mut child = Command::new("sh")
@@ -245,19 +255,31 @@ mod tests {
         // As after a restart of the supervisor.
         let opened = Cgroup::open(group.path()).unwrap();
         assert_eq!(opened, group);
-        assert_eq!(opened.oom_kills().unwrap(), 1);
+        assert_eq!(opened.oom_kills(), 1);
         assert!(opened.current_bytes().unwrap() <= 32 << 20);
         assert!(opened.processes().unwrap().is_empty());
         group.remove().unwrap();
         group.remove().unwrap();
         assert!(group.processes().unwrap().is_empty());
-        assert_eq!(Cgroup::open(group.path()).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(
+            Cgroup::open(group.path()).unwrap_err().kind(),
+            io::ErrorKind::NotFound
+        );
     }
 
     #[test]
     fn an_empty_group_is_replaced_and_a_used_one_is_not() {
-        let Some(group) = group("twice", 64 << 20) else { return };
-        let label = group.path().file_name().unwrap().to_str().unwrap().strip_prefix("seaway-").unwrap();
+        let Some(group) = group("twice", 64 << 20) else {
+            return;
+        };
+        let label = group
+            .path()
+            .file_name()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .strip_prefix("seaway-")
+            .unwrap();
         let again = Cgroup::create(label, 32 << 20).unwrap();
         assert_eq!(again, group);
         let mut child = Command::new("sleep").arg("60").spawn().unwrap();
@@ -271,7 +293,9 @@ mod tests {
 
     #[test]
     fn the_limit_counts_swap_and_takes_effect() {
-        let Some(group) = group("values", 32 << 20) else { return };
+        let Some(group) = group("values", 32 << 20) else {
+            return;
+        };
         let read = |file: &str| fs::read_to_string(group.path().join(file)).ok();
         match group.version() {
             Version::One => {

@@ -1,9 +1,6 @@
 //! Which tasks an instance has: rows and ports for new ones, in one transaction.
 
-use seaway_model::{
-    Name,
-    plan::{Plan, Role},
-};
+use seaway_model::plan::{Plan, Role};
 
 use super::{
     ports::{self, PortError},
@@ -101,10 +98,4 @@ fn give_ports_anew(records: &Records<'_>, instance: &str, role: &Role) -> Result
         }
     }
     Ok(())
-}
-
-/// The name of a task, taken apart: `worker-0` is task 0 of `worker`.
-pub(crate) fn split_task_name(task: &str) -> Option<(Name, u32)> {
-    let (role, index) = task.rsplit_once('-')?;
-    Some((role.parse().ok()?, index.parse().ok()?))
 }

@@ -43,6 +43,7 @@ use self::{
     task::{Phase, Task},
 };
 use super::{
+    cgroup::Cgroup,
     paths::{InstancePaths, Paths, private_folder},
     python::{self, Prepared},
     roster,
@@ -98,7 +99,7 @@ const HOUSEKEEPING: Duration = Duration::from_secs(2);
 /// A log file is rotated when it is larger than this.
 const LOG_LIMIT: u64 = 10 << 20;
 /// How many rotated log files are kept.
-const LOGS_KEPT: u32 = 3;
+const LOGS_KEPT: usize = 3;
 /// Lines kept of a process that ended.
 const LAST_LINES: usize = 20;
 /// Time that directories get to forget an instance.
@@ -124,6 +125,8 @@ struct Supervisor {
     withdrawn: bool,
     events: mpsc::UnboundedSender<Event>,
     housekeeping_at: Instant,
+    /// Control groups of tasks that ended, which still held something when they were to be removed.
+    cgroups_left: Vec<Cgroup>,
     /// Notes by topic, so that each is there once and goes when its cause goes.
     notes: BTreeMap<&'static str, String>,
 }
@@ -218,6 +221,7 @@ impl Supervisor {
             withdrawn: false,
             events,
             housekeeping_at: Instant::now(),
+            cgroups_left: Vec::new(),
             notes: BTreeMap::new(),
         };
         supervisor.lay_out()?;
@@ -314,6 +318,7 @@ impl Supervisor {
                 }
                 self.record.generation = new.generation;
             }
+            self.try_again();
             self.scales = self.store.records().scales(&name)?;
             self.ports = self.store.records().ports(&name)?;
             self.take_in_new_tasks()?;
@@ -323,20 +328,26 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Changes to another plan: environments are prepared anew, tasks that were given up get another chance.
+    /// Somebody wants something: what was given up gets another chance.
+    fn try_again(&mut self) {
+        if self.record.blocked.take().is_some() {
+            self.record_changed = true;
+        }
+        for task in self.tasks.values_mut().filter(|task| matches!(task.phase, Phase::GivenUp)) {
+            task.phase = Phase::Idle;
+            task.failures = 0;
+            task.streak = 0;
+        }
+    }
+
+    /// Changes to another plan; environments are prepared anew.
     fn follow_plan(&mut self, plan: Plan) {
         if plan.environments != self.record.plan.environments {
             self.prepared = None;
             self.cancel_preparation();
         }
         self.record.plan = plan;
-        self.record.blocked = None;
         self.record_changed = true;
-        for task in self.tasks.values_mut().filter(|task| matches!(task.phase, Phase::GivenUp)) {
-            task.phase = Phase::Idle;
-            task.failures = 0;
-            task.streak = 0;
-        }
         if let Err(error) = self.lay_out() {
             tracing::warn!(%error, "files of the new plan could not be written");
         }
@@ -354,14 +365,21 @@ impl Supervisor {
     fn bring_up(&mut self, now: Instant) {
         let ready_to_start = self.prepare();
         self.adjust_numbers();
-        let keys: Vec<Key> = self.tasks.keys().cloned().collect();
-        for key in &keys {
+        for key in &self.keys_in_order() {
             self.adjust(key, ready_to_start, now);
         }
         if !self.record.was_ready && self.is_complete() {
             self.record.was_ready = true;
             self.record_changed = true;
         }
+    }
+
+    /// The tasks in the plan's order of roles: what others depend on gets the processor first.
+    fn keys_in_order(&self) -> Vec<Key> {
+        let position = |name: &Name| self.plan().roles.iter().position(|role| role.name == *name);
+        let mut keys: Vec<Key> = self.tasks.keys().cloned().collect();
+        keys.sort_by_key(|(name, index)| (position(name).unwrap_or(usize::MAX), *index));
+        keys
     }
 
     /// Whether as many tasks of each role are ready as are wanted.
@@ -469,6 +487,9 @@ impl Supervisor {
                 Ok(super::logs::Rotation::CutWithoutCopy { lost: bytes }) => {
                     lost = Some(format!("the disk is full: {bytes} bytes of `{}` were dropped", path.display()));
                 }
+                Ok(super::logs::Rotation::OlderDropped(_)) => {
+                    lost = Some(format!("the disk is full: older logs of `{}` were dropped", path.display()));
+                }
                 Ok(_) => {}
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => tracing::warn!(path = %path.display(), %error, "the log could not be rotated"),
@@ -477,6 +498,7 @@ impl Supervisor {
         if let Some(lost) = lost {
             self.notes.insert("logs", lost);
         }
+        self.cgroups_left.retain(|cgroup| cgroup.remove().is_err());
         match super::disk_is_full(self.files.root()) {
             Some(full) => {
                 self.notes.insert("disk", full);
@@ -501,10 +523,7 @@ impl Supervisor {
         let endpoints = if self.record.was_ready { self.ready_endpoints() } else { Vec::new() };
         if endpoints != self.announced {
             self.announced.clone_from(&endpoints);
-            let mut entry = Entry::new(self.record.name.clone(), self.plan().kind.clone(), self.record.id.clone());
-            entry.labels.clone_from(&self.plan().labels);
-            entry.endpoints = endpoints;
-            self.announcer.announce(entry);
+            self.tell_directories(endpoints);
         }
         let statuses = self.announcer.status();
         let announcements: Vec<AnnouncementStatus> = statuses
@@ -513,13 +532,21 @@ impl Supervisor {
             .map(|status| AnnouncementStatus {
                 directory: status.directory.clone(),
                 announced: matches!(status.state, DirectoryState::Registered { .. }),
-                reason: status.state.to_string(),
+                reason: state_in_words(&status.state),
             })
             .collect();
         if announcements != self.record.announcements {
             self.record.announcements = announcements;
             self.record_changed = true;
         }
+    }
+
+    fn tell_directories(&mut self, endpoints: Vec<Endpoint>) {
+        // The incarnation owns the entry: a supervisor that takes over takes the entry over with the rest.
+        let Ok(owner) = self.record.id.parse() else { return };
+        let mut entry = Entry::new(self.record.name.clone(), self.plan().kind.clone(), owner, endpoints);
+        entry.labels.clone_from(&self.plan().labels);
+        self.announcer.announce(entry);
     }
 
     fn ready_endpoints(&self) -> Vec<Endpoint> {
@@ -615,6 +642,20 @@ pub(crate) fn endpoints(plan: &Plan, ports: &[PortRecord], files: &InstancePaths
             ))
         })
         .collect()
+}
+
+/// How an entry is doing in a directory, without anything that changes all the time.
+fn state_in_words(state: &DirectoryState) -> String {
+    match state {
+        DirectoryState::Pending => "is being announced".to_owned(),
+        DirectoryState::Registered { since, .. } => format!("since {}", since.strftime("%Y-%m-%dT%H:%M:%SZ")),
+        DirectoryState::Failed { reason, hint, .. } => match hint {
+            Some(hint) => format!("{reason} ({hint})"),
+            None => reason.clone(),
+        },
+        DirectoryState::Withdrawn => "withdrawn".to_owned(),
+        DirectoryState::NotWithdrawn { reason, .. } => format!("could not be withdrawn: {reason}"),
+    }
 }
 
 async fn prepare_all(

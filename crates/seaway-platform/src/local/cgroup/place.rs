@@ -32,7 +32,11 @@ fn find(mounts: &str, own: &str) -> Result<Place, Unavailable> {
     // A controller belongs to one version at a time: where version 1 has it mounted, version 2 is without it.
     let path_one = own.lines().find_map(|line| {
         let mut fields = line.splitn(3, ':').skip(1);
-        fields.next()?.split(',').any(|name| name == "memory").then(|| fields.next())?
+        fields
+            .next()?
+            .split(',')
+            .any(|name| name == "memory")
+            .then(|| fields.next())?
     });
     let one = mounts.iter().filter(|mount| mount.version == Version::One);
     if let Some(folders) = path_one.and_then(|path| folders(one, path)) {
@@ -81,15 +85,15 @@ fn unescape(field: &str) -> String {
     let mut parts = field.split('\\');
     let mut text = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        match part.get(..3).and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) => {
-                text.push(char::from(byte));
-                text.push_str(&part[3..]);
-            }
-            None => {
-                text.push('\\');
-                text.push_str(part);
-            }
+        if let Some(byte) = part
+            .get(..3)
+            .and_then(|digits| u8::from_str_radix(digits, 8).ok())
+        {
+            text.push(char::from(byte));
+            text.push_str(&part[3..]);
+        } else {
+            text.push('\\');
+            text.push_str(part);
         }
     }
     text
@@ -100,7 +104,9 @@ fn folders<'a>(mounts: impl Iterator<Item = &'a Mount>, own: &str) -> Option<Vec
     let mut seen = None;
     for mount in mounts {
         if let Some(folder) = mount.folder(own) {
-            let around = folder.ancestors().take_while(|folder| folder.starts_with(&mount.point));
+            let around = folder
+                .ancestors()
+                .take_while(|folder| folder.starts_with(&mount.point));
             return Some(around.map(Path::to_path_buf).collect());
         }
         // A container that shares our names of groups but not the tree: all it has is what is mounted.
@@ -113,7 +119,10 @@ fn folders<'a>(mounts: impl Iterator<Item = &'a Mount>, own: &str) -> Option<Vec
 fn writable(folder: &Path) -> Result<(), Unavailable> {
     access(folder, Access::WRITE_OK | Access::EXEC_OK)
         .and_then(|()| access(folder.join("cgroup.procs"), Access::WRITE_OK))
-        .map_err(|errno| Unavailable::NotWritable { folder: folder.to_path_buf(), reason: errno.into() })
+        .map_err(|errno| Unavailable::NotWritable {
+            folder: folder.to_path_buf(),
+            reason: errno.into(),
+        })
 }
 
 fn version_one(folders: &[PathBuf]) -> Result<Place, Unavailable> {
@@ -125,8 +134,15 @@ fn version_one(folders: &[PathBuf]) -> Result<Place, Unavailable> {
         }
     }
     // Our own group first: what limits us limits our tasks too.
-    let place = folders.iter().find(|folder| writable(folder).is_ok()).ok_or(why)?;
-    Ok(Place { folder: place.clone(), version: Version::One, hand_on: false })
+    let place = folders
+        .iter()
+        .find(|folder| writable(folder).is_ok())
+        .ok_or(why)?;
+    Ok(Place {
+        folder: place.clone(),
+        version: Version::One,
+        hand_on: false,
+    })
 }
 
 /// Of version 2, groups with processes in them cannot hand controllers on (the root of all can), so the place is
@@ -138,10 +154,15 @@ fn version_two(folders: &[PathBuf]) -> Result<Place, Unavailable> {
         let names = |file: &str| fs::read_to_string(folder.join(file)).unwrap_or_default();
         let has_memory = |file: &str| names(file).split_whitespace().any(|name| name == "memory");
         let handed_on = has_memory("cgroup.subtree_control");
-        let can_hand_on = !handed_on && has_memory("cgroup.controllers") && names("cgroup.procs").trim().is_empty();
+        let can_hand_on =
+            !handed_on && has_memory("cgroup.controllers") && names("cgroup.procs").trim().is_empty();
         match writable(folder) {
             Ok(()) if handed_on || can_hand_on => {
-                return Ok(Place { folder: folder.clone(), version: Version::Two, hand_on: can_hand_on });
+                return Ok(Place {
+                    folder: folder.clone(),
+                    version: Version::Two,
+                    hand_on: can_hand_on,
+                });
             }
             Ok(()) => {
                 why.get_or_insert(Unavailable::NotDelegated(folder.clone()));
@@ -153,7 +174,9 @@ fn version_two(folders: &[PathBuf]) -> Result<Place, Unavailable> {
             Err(_) => {}
         }
     }
-    Err(why.or_else(|| folders.first().map(|own| Unavailable::NotDelegated(own.clone()))).unwrap_or(Unavailable::NotMounted))
+    Err(why
+        .or_else(|| folders.first().map(|own| Unavailable::NotDelegated(own.clone())))
+        .unwrap_or(Unavailable::NotMounted))
 }
 
 impl Place {
@@ -173,10 +196,23 @@ impl Place {
     pub fn create(&self, label: &str, memory: u64) -> Result<Cgroup, Unavailable> {
         let name: String = label
             .chars()
-            .map(|letter| if letter.is_ascii_alphanumeric() || "-_.".contains(letter) { letter } else { '_' })
+            .map(|letter| {
+                if letter.is_ascii_alphanumeric() || "-_.".contains(letter) {
+                    letter
+                } else {
+                    '_'
+                }
+            })
             .collect();
-        let path = self.folder.join(format!("seaway-{name}"));
-        let refused = |reason| Unavailable::Refused { group: path.clone(), reason };
+        // The prefix tells whoever looks at the tree whose group it is.
+        let path = self.folder.join(format!(
+            "seaway-{}",
+            name.strip_prefix("seaway-").unwrap_or(&name)
+        ));
+        let refused = |reason| Unavailable::Refused {
+            group: path.clone(),
+            reason,
+        };
         if self.hand_on {
             fs::write(self.folder.join("cgroup.subtree_control"), "+memory")
                 .map_err(|_| Unavailable::NotDelegated(self.folder.clone()))?;
@@ -194,16 +230,20 @@ impl Place {
             let _ = remove(&path);
             return Err(refused(reason));
         }
-        Ok(Cgroup { path, version: self.version })
+        Ok(Cgroup {
+            path,
+            version: self.version,
+        })
     }
 
     fn limit(&self, group: &Path, memory: u64) -> io::Result<()> {
         let write = |file: &str, value: &str| fs::write(group.join(file), value);
         // Kernels without account of swap do not have the file.
-        let write_if_there = |file: &str, value: &str| match fs::OpenOptions::new().write(true).open(group.join(file)) {
-            Ok(_) => write(file, value),
-            Err(_) => Ok(()),
-        };
+        let write_if_there =
+            |file: &str, value: &str| match fs::OpenOptions::new().write(true).open(group.join(file)) {
+                Ok(_) => write(file, value),
+                Err(_) => Ok(()),
+            };
         let bytes = memory.to_string();
         match self.version {
             Version::One => {
@@ -243,7 +283,10 @@ mod tests {
 
         fn find(&self, own: &str) -> Result<Place, Unavailable> {
             let point = self.0.path().display();
-            find(&format!("41 31 0:38 / {point} rw,relatime - cgroup2 cgroup2 rw"), &format!("0::{own}\n"))
+            find(
+                &format!("41 31 0:38 / {point} rw,relatime - cgroup2 cgroup2 rw"),
+                &format!("0::{own}\n"),
+            )
         }
     }
 
@@ -259,7 +302,10 @@ mod tests {
         assert!(!place.hand_on);
         let group = place.create("a/../b", 1 << 20).unwrap();
         assert_eq!(group.path(), tree.0.path().join("user/seaway-a_.._b"));
-        assert_eq!(fs::read_to_string(group.path().join("memory.max")).unwrap(), "1048576");
+        assert_eq!(
+            fs::read_to_string(group.path().join("memory.max")).unwrap(),
+            "1048576"
+        );
     }
 
     #[test]
@@ -268,7 +314,10 @@ mod tests {
         let place = tree.find("/scope").unwrap();
         assert!(place.hand_on);
         place.create("a", 1 << 20).unwrap();
-        assert_eq!(fs::read_to_string(tree.0.path().join("cgroup.subtree_control")).unwrap(), "+memory");
+        assert_eq!(
+            fs::read_to_string(tree.0.path().join("cgroup.subtree_control")).unwrap(),
+            "+memory"
+        );
     }
 
     #[test]
@@ -292,7 +341,12 @@ mod tests {
         let own = tree.path().join("memory tree/docker/abc");
         fs::create_dir_all(&own).unwrap();
         fs::write(own.join("cgroup.procs"), "").unwrap();
-        let point = tree.path().join("memory tree").display().to_string().replace(' ', "\\040");
+        let point = tree
+            .path()
+            .join("memory tree")
+            .display()
+            .to_string()
+            .replace(' ', "\\040");
         let mounts = format!(
             "30 1 0:30 / /cpu rw - cgroup cgroup rw,cpu\n35 1 0:32 / {point} rw - cgroup cgroup rw,memory\n\
              41 1 0:38 / /unified rw - cgroup2 cgroup2 rw"
@@ -301,7 +355,10 @@ mod tests {
         let place = find(&mounts, own_groups).unwrap();
         assert_eq!((place.folder(), place.version()), (own.as_path(), Version::One));
         // The same from inside a container that sees its own group as the mounted root.
-        let inside = format!("35 1 0:32 /docker/abc {} rw - cgroup cgroup rw,memory", own.display());
+        let inside = format!(
+            "35 1 0:32 /docker/abc {} rw - cgroup cgroup rw,memory",
+            own.display()
+        );
         assert!(find(&inside.replace("memory tree", "memory\\040tree"), own_groups).is_ok());
     }
 }

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use seaway_agent::{Exit, ProcessIdentity, identity, process::Process};
+use seaway_agent::{ProcessIdentity, identity, process::Process};
 use seaway_model::status::TaskState;
 use tokio::time::Instant;
 
 use super::{
     Event, Supervisor,
-    run::{clear_away, last_words},
+    run::{clear_away, last_words, memory_kills},
     task::{Phase, Run, Task},
 };
 use crate::local::{
@@ -54,7 +54,7 @@ impl Supervisor {
         let start_id = record.start_id.clone().unwrap_or_default();
         let identity = process.identity().clone();
         tracing::info!(task = record.name(), pid = identity.pid, "adopted");
-        let cgroup = record.cgroup.as_deref().and_then(|path| Cgroup::open(path.as_ref()).ok());
+        let cgroup = record.cgroup.as_deref().and_then(|path| Cgroup::open(path).ok());
         let was_ready = matches!(record.state, TaskState::Ready | TaskState::NotReady | TaskState::Retiring);
         let mut task = Task::new(record);
         task.record.process = Some(identity.clone());
@@ -67,7 +67,7 @@ impl Supervisor {
             probe_at: now,
             probing: false,
             drain_at: now,
-            memory_kills: cgroup.as_ref().map_or(0, Cgroup::oom_kills),
+            memory_kills: memory_kills(cgroup.as_ref()),
             cgroup,
             stop: None,
         });
@@ -86,8 +86,8 @@ impl Supervisor {
         let Some(start_id) = task.record.start_id.clone() else { return task };
         clear_away(&self.record.id, &start_id, None);
         let out_of_memory = task.record.cgroup.as_deref().is_some_and(|path| {
-            let Ok(cgroup) = Cgroup::open(path.as_ref()) else { return false };
-            let killed = cgroup.oom_kills() > 0;
+            let Ok(cgroup) = Cgroup::open(path) else { return false };
+            let killed = memory_kills(Some(&cgroup)) > 0;
             let _ = cgroup.remove();
             killed
         });
@@ -100,7 +100,7 @@ impl Supervisor {
             let reason = if out_of_memory {
                 "was killed for memory by the kernel".to_owned()
             } else {
-                Exit::Unseen.to_string()
+                "ended while no supervisor ran".to_owned()
             };
             task.say(TaskState::BackOff, reason.clone());
             task.record.last_exit = Some(reason);

@@ -3,7 +3,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use seaway_agent::probe::{Answer, NotReady, Question};
+use seaway_agent::{
+    http::HttpError,
+    probe::{Answer, NotReady, Question},
+};
 use seaway_model::{plan::Check, status::TaskState};
 use tokio::time::Instant;
 
@@ -93,13 +96,31 @@ impl Supervisor {
                 continue;
             }
             let verdict = match answer {
-                Err(reason) => Err(reason.to_string()),
-                Ok(answer) => self.judge(key, question, answer).map_err(|reason| reason.to_string()),
+                Err(reason) => Err(self.in_words(key, reason)),
+                Ok(answer) => self.judge(key, question, answer).map_err(|reason| self.in_words(key, &reason)),
             };
             match verdict {
                 Ok(()) => self.found_ready(key, now),
                 Err(reason) => self.found_not_ready(key, &reason, now),
             }
+        }
+    }
+
+    /// Why a task is not ready. That a task which has just been started does not listen yet is no news, and neither
+    /// is that the one which it is listed by does not.
+    fn in_words(&self, key: &Key, reason: &NotReady) -> String {
+        let starts = self.tasks.get(key).and_then(|task| task.run()).is_some_and(|run| run.ready_since.is_none());
+        let by = self.role(&key.0).and_then(|role| match &role.ready.check {
+            Check::Http(http) => http.at.role.as_ref(),
+            _ => None,
+        });
+        match (reason, by) {
+            (NotReady::Http(HttpError::Connect { .. }), None) if starts => "starts; does not answer yet".to_owned(),
+            (NotReady::Http(HttpError::Connect { .. }), Some(by)) if starts => {
+                format!("starts; {by} does not answer yet")
+            }
+            (NotReady::Expectation(_), Some(by)) if starts => format!("starts; {by} does not list it yet"),
+            _ => reason.to_string(),
         }
     }
 

@@ -10,7 +10,7 @@ use seaway_agent::{
 use seaway_model::{
     Memory, Name,
     plan::{Dependency, Role},
-    status::{MemoryKeeper, TaskState},
+    status::{MemoryKeeper, Target, TaskState},
 };
 use tokio::time::Instant;
 
@@ -44,9 +44,11 @@ impl Supervisor {
         let forced = self.is_forced(&key.0);
         let blocked = self.record.blocked.is_some();
         let Some(task) = self.tasks.get_mut(key) else { return };
+        if !task.is_wanted() && task.run().is_none() {
+            self.forget(key);
+            return;
+        }
         match &mut task.phase {
-            Phase::GivenUp | Phase::Idle if !task.is_wanted() => self.forget(key),
-            Phase::BackOff(_) if !task.is_wanted() => self.forget(key),
             Phase::GivenUp => {}
             Phase::BackOff(until) if *until > now => {}
             Phase::Idle | Phase::BackOff(_) => {
@@ -104,8 +106,11 @@ impl Supervisor {
         let name = self.record.name.as_str().to_owned();
         let removed = self.store.transaction(|records| records.remove_task(&name, key.0.as_str(), key.1));
         if let Err(error) = removed {
-            tracing::warn!(%error, "a task that is gone could not be removed from the store; trying again later");
-            return;
+            tracing::warn!(%error, "a task that is gone could not be removed from the store");
+            // Tried again later, unless the whole instance goes: then its record takes the task with it.
+            if self.record.target == Target::Up {
+                return;
+            }
         }
         if let Some(task) = self.tasks.remove(key) {
             for folder in [self.files.work(&task.record.name()), self.files.scratch(&task.record.name())] {
@@ -159,7 +164,7 @@ impl Supervisor {
         task.record.revision = Some(revision.to_owned());
         task.record.restarts += u32::from(again);
         let task_name = task.record.name();
-        let (cgroup, keeper) = memory_limit(role, &format!("seaway-{instance}-{task_name}-{start_id}"));
+        let (cgroup, keeper) = memory_limit(role, &format!("{}{task_name}-{start_id}", cgroup_prefix(&self.record.id)));
         task.record.cgroup = cgroup.as_ref().map(|cgroup| cgroup.path().display().to_string());
         task.keep_memory_by(keeper);
         // Noted before it exists: the mark in its environment is now known, whatever happens next.
@@ -197,7 +202,7 @@ impl Supervisor {
             probe_at: now,
             probing: false,
             drain_at: now,
-            memory_kills: cgroup.as_ref().map_or(0, Cgroup::oom_kills),
+            memory_kills: memory_kills(cgroup.as_ref()),
             cgroup,
             stop: None,
         });
@@ -244,11 +249,12 @@ impl Supervisor {
         let Phase::Running(run) = std::mem::replace(&mut task.phase, Phase::Idle) else { return };
         let name = task.record.name();
         clear_away(&self.record.id, start_id, Some(&run.process));
-        let out_of_memory = run.cgroup.as_ref().is_some_and(|cgroup| cgroup.oom_kills() > run.memory_kills);
-        if let Some(cgroup) = &run.cgroup
-            && let Err(error) = cgroup.remove()
+        let out_of_memory = memory_kills(run.cgroup.as_ref()) > run.memory_kills;
+        if let Some(cgroup) = run.cgroup
+            && cgroup.remove().is_err()
         {
-            tracing::warn!(task = name, %error, "its control group could not be removed yet");
+            // Something in it is still ending.
+            self.cgroups_left.push(cgroup);
         }
         remove_folder(&self.files.scratch(&name));
         task.record.process = None;
@@ -262,7 +268,7 @@ impl Supervisor {
             explain(&Ended { exit, out_of_memory, memory, log: &task.record.last_log, ports: &ports });
         tracing::info!(task = name, reason, "ended");
         task.record.last_exit = Some(reason.clone());
-        let going = self.record.target != seaway_model::status::Target::Up;
+        let going = self.record.target != Target::Up;
         if going || !task.is_wanted() {
             self.forget(key);
             return;
@@ -333,6 +339,16 @@ fn memory_limit(role: &Role, label: &str) -> (Option<Cgroup>, MemoryKeeper) {
             (None, keeper)
         }
     }
+}
+
+/// How the names of an instance's control groups begin.
+pub(super) fn cgroup_prefix(instance_id: &str) -> String {
+    format!("seaway-{}-", instance_id.get(..12).unwrap_or(instance_id))
+}
+
+/// How often the kernel has killed for memory in a group.
+pub(super) fn memory_kills(cgroup: Option<&Cgroup>) -> u64 {
+    cgroup.map_or(0, Cgroup::oom_kills)
 }
 
 /// Marks the beginning of a start in the log, so that the last words of one start are told from those of another.

@@ -8,7 +8,8 @@ use seaway_agent::identity;
 use seaway_model::{Name, status::Target};
 use tokio::time::Instant;
 
-use super::{Key, Supervisor, WITHDRAW_WITHIN, task::Phase};
+use super::{Key, Supervisor, WITHDRAW_WITHIN, run::cgroup_prefix, task::Phase};
+use crate::local::cgroup::{self, Cgroup};
 
 /// Longest time for processes to disappear after SIGKILL. One that takes longer waits in the kernel for a device.
 const GONE_WITHIN: Duration = Duration::from_secs(10);
@@ -42,6 +43,19 @@ impl Supervisor {
         self.tasks.is_empty() && self.vanish().await
     }
 
+    /// Removes what control groups of the instance there are, also those that an earlier supervisor made and that
+    /// nobody remembers; whether none is left.
+    fn remove_cgroups(&mut self) -> bool {
+        self.cgroups_left.clear();
+        let Ok(place) = cgroup::available() else { return true };
+        let Ok(entries) = std::fs::read_dir(place.folder()) else { return true };
+        let prefix = cgroup_prefix(&self.record.id);
+        entries
+            .flatten()
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))
+            .all(|entry| Cgroup::open(entry.path()).is_ok_and(|cgroup| cgroup.remove().is_ok()))
+    }
+
     /// Whether a task of a role that depends on this one still runs.
     fn has_running_dependents(&self, role: &Name) -> bool {
         self.plan()
@@ -56,13 +70,18 @@ impl Supervisor {
         let deadline = Instant::now() + GONE_WITHIN;
         loop {
             let left = identity::marked(&self.record.id);
-            if left.is_empty() {
+            if left.is_empty() && self.remove_cgroups() {
                 break;
             }
             for process in &left {
                 let _ = process.process.signal(Signal::SIGKILL);
             }
             if Instant::now() > deadline {
+                if left.is_empty() {
+                    // Control groups cost nothing; processes are what must not stay.
+                    tracing::warn!("control groups could not be removed");
+                    break;
+                }
                 let ids: Vec<i32> = left.iter().map(|marked| marked.process.pid).collect();
                 self.notes.insert("left", format!("processes {ids:?} do not end although they were killed"));
                 tracing::error!(?ids, "processes do not end although they were killed");

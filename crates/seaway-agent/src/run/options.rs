@@ -1,0 +1,259 @@
+//! Endpoints, probes and labels as they are written on a command line.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use seaway_model::{Endpoint, Name, NameError};
+use thiserror::Error;
+
+use crate::probe::Question;
+
+/// Where a command listens when only a port is given.
+const DEFAULT_HOST: &str = "127.0.0.1";
+
+/// Why an option cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum OptionError {
+    /// No `=` in it.
+    #[error("`{0}` is not an endpoint: write NAME=PORT, NAME=HOST:PORT or NAME=SCHEME://HOST:PORT/PATH, for example `client=8786`")]
+    Endpoint(String),
+    /// What stands before the `=` is no name.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// No port where one is needed.
+    #[error("`{0}` has no port: write HOST:PORT")]
+    NoPort(String),
+    /// Not a port number.
+    #[error("`{0}` is not a port: ports are numbers from 1 to 65535")]
+    Port(String),
+    /// Not a host name or an address.
+    #[error("`{0}` is not a host name or IP address; an IPv6 address needs brackets, as in `[::1]:8000`")]
+    Host(String),
+    /// An address to listen at, which nobody can connect to.
+    #[error("`{0}` is an address to listen at, not one to connect to: give the address clients use")]
+    Unspecified(String),
+    /// Not the scheme of a URL.
+    #[error("`{0}` is not the scheme of a URL, such as `http` or `tcp`")]
+    Scheme(String),
+    /// A user or password, a query or a fragment in a URL that everybody can read.
+    #[error("a URL in a directory has no user, password, query or fragment: everybody who looks there could read it")]
+    NotPublic,
+    /// A character that no URL has.
+    #[error("the path `{0}` has a space or a control character in it")]
+    Path(String),
+    /// Not a probe.
+    #[error("`{0}` is not a probe: write tcp:PORT, tcp:HOST:PORT, http://HOST:PORT/PATH, command:'WORDS' or none")]
+    Probe(String),
+    /// A probe over TLS.
+    #[error("probes speak plain HTTP; for `{0}` write command:'curl --fail --silent URL'")]
+    SecureProbe(String),
+    /// Nothing to run.
+    #[error("`command:` needs a command, for example command:'redis-cli ping'")]
+    EmptyCommand,
+    /// Not a label.
+    #[error("`{0}` is not a label: write KEY=VALUE")]
+    Label(String),
+}
+
+/// Reads `NAME=PORT`, `NAME=HOST:PORT` or `NAME=SCHEME://HOST:PORT/PATH`.
+///
+/// ```
+/// # use seaway_agent::run::options::endpoint;
+/// assert_eq!(endpoint("client=8786").unwrap().url(), "tcp://127.0.0.1:8786");
+/// assert_eq!(endpoint("ui=http://node1/lab").unwrap().url(), "http://node1:80/lab");
+/// assert!(endpoint("client").unwrap_err().to_string().contains("NAME=PORT"));
+/// ```
+pub fn endpoint(text: &str) -> Result<Endpoint, OptionError> {
+    let (name, place) = text.split_once('=').ok_or_else(|| OptionError::Endpoint(text.to_owned()))?;
+    let name: Name = name.parse()?;
+    let (scheme, rest) = place.split_once("://").unwrap_or(("tcp", place));
+    if !scheme.starts_with(|c: char| c.is_ascii_lowercase())
+        || !scheme.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "+-.".contains(c))
+    {
+        return Err(OptionError::Scheme(scheme.to_owned()));
+    }
+    let (authority, path) = split_path(rest)?;
+    let default_port = if place.contains("://") { default_port(scheme) } else { None };
+    let (host, port) = host_and_port(authority, default_port)?;
+    if host.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified()) {
+        return Err(OptionError::Unspecified(host));
+    }
+    // A path of its own only where there is one: `tcp://host:1` and `tcp://host:1/` are the same place.
+    let path = if path == "/" { String::new() } else { path.to_owned() };
+    Ok(Endpoint { name, scheme: scheme.to_owned(), host, port, path, token_file: None })
+}
+
+/// Reads `tcp:PORT`, `tcp:HOST:PORT`, `http://HOST:PORT/PATH`, `command:WORDS` (for a shell) or `none` (a command that
+/// runs is ready).
+///
+/// ```
+/// # use seaway_agent::{probe::Question, run::options::probe};
+/// assert_eq!(probe("tcp:80").unwrap(), Question::Tcp { address: "127.0.0.1:80".into() });
+/// assert!(probe("udp:80").is_err());
+/// ```
+pub fn probe(text: &str) -> Result<Question, OptionError> {
+    if text == "none" {
+        return Ok(Question::Running);
+    }
+    if let Some(words) = text.strip_prefix("command:") {
+        if words.trim().is_empty() {
+            return Err(OptionError::EmptyCommand);
+        }
+        return Ok(Question::Command { command: ["sh", "-c", words].map(str::to_owned).to_vec() });
+    }
+    if let Some(rest) = text.strip_prefix("http://") {
+        // Nobody but the server sees the query of a probe.
+        let (place, query) = rest.split_once('?').map_or((rest, None), |(place, query)| (place, Some(query)));
+        let (authority, path) = split_path(place)?;
+        let (host, port) = host_and_port(authority, Some(80))?;
+        let path = if path.is_empty() { "/" } else { path };
+        let path = query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
+        return Ok(Question::Http { address: address(&host, port), path });
+    }
+    if text.starts_with("https://") {
+        return Err(OptionError::SecureProbe(text.to_owned()));
+    }
+    let place = text.strip_prefix("tcp:").ok_or_else(|| OptionError::Probe(text.to_owned()))?;
+    let (host, port) = host_and_port(place.strip_prefix("//").unwrap_or(place), None)?;
+    Ok(Question::Tcp { address: address(&host, port) })
+}
+
+/// Reads `KEY=VALUE`.
+pub fn label(text: &str) -> Result<(String, String), OptionError> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(OptionError::Label(text.to_owned())),
+    }
+}
+
+/// The questions to ask when none are given: a connection to each endpoint; with no endpoint either, a command that
+/// runs is ready.
+#[must_use]
+pub fn default_probes(endpoints: &[Endpoint]) -> Vec<Question> {
+    endpoints.iter().map(|endpoint| Question::Tcp { address: endpoint.address() }).collect()
+}
+
+/// The name of a command: its program's file name, made a valid name; `None` when nothing of it is left.
+///
+/// ```
+/// # use seaway_agent::run::options::default_name;
+/// assert_eq!(default_name("./bin/Arkouda_Server").unwrap().as_str(), "arkouda-server");
+/// assert_eq!(default_name("..."), None);
+/// ```
+#[must_use]
+pub fn default_name(program: &str) -> Option<Name> {
+    let file = program.trim_end_matches('/').rsplit('/').next()?;
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let text: String = file.chars().map(plain).collect();
+    let text: String = text.trim_matches('-').chars().take(seaway_model::name::MAX_LENGTH).collect();
+    text.trim_matches('-').parse().ok()
+}
+
+fn split_path(text: &str) -> Result<(&str, &str), OptionError> {
+    let (authority, path) = text.split_at(text.find('/').unwrap_or(text.len()));
+    if text.contains(['?', '#']) || authority.contains('@') {
+        return Err(OptionError::NotPublic);
+    }
+    if path.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err(OptionError::Path(path.escape_debug().to_string()));
+    }
+    Ok((authority, path))
+}
+
+fn default_port(scheme: &str) -> Option<u16> {
+    match scheme {
+        "http" | "ws" => Some(80),
+        "https" | "wss" => Some(443),
+        _ => None,
+    }
+}
+
+/// Reads `PORT`, `HOST:PORT`, or `HOST` where there is a default port.
+fn host_and_port(text: &str, default_port: Option<u16>) -> Result<(String, u16), OptionError> {
+    if !text.is_empty() && text.chars().all(|c| c.is_ascii_digit()) {
+        return Ok((DEFAULT_HOST.to_owned(), port(text)?));
+    }
+    let bracketed = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    let (host, given) = match bracketed {
+        Some((host, "")) => (host, None),
+        Some((host, rest)) => (host, Some(rest.strip_prefix(':').unwrap_or(rest))),
+        None => text.rsplit_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
+    };
+    let is_host = if bracketed.is_some() {
+        host.parse::<Ipv6Addr>().is_ok()
+    } else {
+        !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_'))
+    };
+    if !is_host {
+        return Err(OptionError::Host(host.escape_debug().to_string()));
+    }
+    let port = match given {
+        Some(given) => port(given)?,
+        None => default_port.ok_or_else(|| OptionError::NoPort(text.to_owned()))?,
+    };
+    Ok((host.to_owned(), port))
+}
+
+fn port(text: &str) -> Result<u16, OptionError> {
+    let wrong = || OptionError::Port(text.escape_debug().to_string());
+    text.parse().ok().filter(|port| *port > 0).ok_or_else(wrong)
+}
+
+fn address(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_in_all_their_forms() {
+        let url = |text: &str| endpoint(text).unwrap().url();
+        assert_eq!(url("client=8000"), "tcp://127.0.0.1:8000");
+        assert_eq!(url("client=node-1.example:8000"), "tcp://node-1.example:8000");
+        assert_eq!(url("client=[::1]:8000"), "tcp://[::1]:8000");
+        assert_eq!(url("http=https://[fe80::1]/a/b"), "https://[fe80::1]:443/a/b");
+        assert_eq!(url("ui=http://10.0.0.1:8888/"), "http://10.0.0.1:8888");
+        let error = |text: &str| endpoint(text).unwrap_err();
+        assert!(matches!(error("8000"), OptionError::Endpoint(_)));
+        assert!(matches!(error("Client=8000"), OptionError::Name(_)));
+        assert!(matches!(error("client=0"), OptionError::Port(_)));
+        assert!(matches!(error("client=70000"), OptionError::Port(_)));
+        assert!(matches!(error("client=host"), OptionError::NoPort(_)));
+        assert!(matches!(error("client=tcp://host"), OptionError::NoPort(_)));
+        assert!(matches!(error("client=::1:8000"), OptionError::Host(_)));
+        assert!(matches!(error("client=a b:8000"), OptionError::Host(_)));
+        assert!(matches!(error("client=0.0.0.0:8000"), OptionError::Unspecified(_)));
+        assert!(matches!(error("client=[::]:8000"), OptionError::Unspecified(_)));
+        assert!(matches!(error("client=HTTP://h:1"), OptionError::Scheme(_)));
+        assert!(matches!(error("client=http://user:word@h:1"), OptionError::NotPublic));
+        assert!(matches!(error("client=http://h:1/?token=x"), OptionError::NotPublic));
+        assert!(matches!(error("client=http://h:1/a\nb"), OptionError::Path(_)));
+    }
+
+    #[test]
+    fn probes_in_all_their_forms() {
+        let tcp = |address: &str| Question::Tcp { address: address.into() };
+        assert_eq!(probe("tcp:80").unwrap(), tcp("127.0.0.1:80"));
+        assert_eq!(probe("tcp:host:80").unwrap(), tcp("host:80"));
+        assert_eq!(probe("tcp:[::1]:80").unwrap(), tcp("[::1]:80"));
+        assert_eq!(probe("none").unwrap(), Question::Running);
+        let http = |address: &str, path: &str| Question::Http { address: address.into(), path: path.into() };
+        assert_eq!(probe("http://h:80/health?full=1").unwrap(), http("h:80", "/health?full=1"));
+        assert_eq!(probe("http://8080").unwrap(), http("127.0.0.1:8080", "/"));
+        let words = Question::Command { command: vec!["sh".into(), "-c".into(), "a | b".into()] };
+        assert_eq!(probe("command:a | b").unwrap(), words);
+        assert_eq!(probe("command: ").unwrap_err(), OptionError::EmptyCommand);
+        assert!(matches!(probe("https://h/").unwrap_err(), OptionError::SecureProbe(_)));
+        assert!(matches!(probe("80").unwrap_err(), OptionError::Probe(_)));
+        assert!(matches!(probe("tcp:x").unwrap_err(), OptionError::NoPort(_)));
+    }
+
+    #[test]
+    fn names_from_programs() {
+        let name = |program: &str| default_name(program).map(|name| name.to_string());
+        assert_eq!(name("/usr/bin/python3.11").as_deref(), Some("python3-11"));
+        assert_eq!(name(&format!("{}-{}", "a".repeat(52), "b")).unwrap(), "a".repeat(52));
+        assert_eq!(name("/"), None);
+    }
+}

@@ -1,0 +1,279 @@
+//! The command line: types only. What the commands do is in [`commands`](crate::commands).
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+use crate::commands::run::RunArguments;
+
+/// Interactive analytics engines, up anywhere.
+///
+/// Seaway brings up Dask with a notebook (later Arkouda, Jupyter kernels and Spark) on this machine, tells where to
+/// reach it, shows how it is, and takes it down without a trace.
+#[derive(Debug, Parser)]
+#[command(name = "seaway", version, max_term_width = 100, propagate_version = true)]
+#[command(after_help = "Start here:\n  seaway up dask        a Dask cluster with JupyterLab, until Ctrl-C\n  \
+                        seaway doctor         what this machine has and lacks\n  \
+                        seaway COMMAND --help what a command does, with examples")]
+pub(crate) struct Cli {
+    /// The command.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// More detail on standard error; twice for still more.
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub(crate) verbose: u8,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Bring an instance up, and keep it up until Ctrl-C.
+    Up(UpArguments),
+    /// Take instances down.
+    Down(DownArguments),
+    /// Show how an instance is, and why.
+    Status(StatusArguments),
+    /// List instances.
+    Ls(LsArguments),
+    /// Show what tasks write.
+    Logs(LogsArguments),
+    /// Show everything that is known of an instance.
+    Describe(DescribeArguments),
+    /// Change the number of tasks of a role.
+    Scale(ScaleArguments),
+    /// Show what would be started, without starting it.
+    Plan(PlanArguments),
+    /// Print the JSON Schema of instance documents.
+    Schema(SchemaArguments),
+    /// Run a command, and announce its endpoints while it is ready.
+    Run(Box<RunArguments>),
+    /// Check what this machine has and lacks, and say how to get it.
+    Doctor(DoctorArguments),
+    /// Print a completion script for a shell.
+    Completion(CompletionArguments),
+    /// Look after one instance. Started by the other commands.
+    #[command(hide = true)]
+    Supervise {
+        /// The instance.
+        name: String,
+    },
+    /// Print the reference of the command line as Markdown.
+    #[command(hide = true)]
+    Reference {
+        /// Which page.
+        page: ReferencePage,
+    },
+}
+
+/// Pages of the reference that are made from the code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReferencePage {
+    /// Commands and options.
+    Commands,
+    /// Instance documents.
+    Document,
+    /// The JSON of `seaway status`.
+    Status,
+    /// Exit codes.
+    ExitCodes,
+    /// Environment variables.
+    Environment,
+}
+
+/// Forms of output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum OutputFormat {
+    /// For people.
+    #[default]
+    Table,
+    /// For programs.
+    Json,
+    /// For programs and people.
+    Yaml,
+}
+
+/// Where documents come from.
+#[derive(Debug, Args)]
+pub(crate) struct SourceArguments {
+    /// A preset to start from: `dask`.
+    #[arg(value_name = "PRESET", conflicts_with = "file", required_unless_present = "file")]
+    pub(crate) preset: Option<String>,
+    /// A file with instance documents; `-` for standard input. They come up together.
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) file: Option<PathBuf>,
+    /// Name of the instance, instead of the document's.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Set a value of the document, for example `workers.replicas=4`. May be given several times.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
+}
+
+/// `seaway up`.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n  seaway up dask\n  seaway up dask --name big --set workers.replicas=8 --set \
+                             workers.resources.memory=4Gi\n  seaway up -f cluster.yaml --detach\n\nWithout --detach the \
+                             command stays: it shows how the instance is, Ctrl-C takes everything down, a second Ctrl-C \
+                             does it by force. An instance that could not become ready is taken down too; with --detach \
+                             it stays for `seaway status` and `seaway logs`.")]
+pub(crate) struct UpArguments {
+    #[command(flatten)]
+    pub(crate) source: SourceArguments,
+    /// Return as soon as the instance is ready, and leave it up.
+    #[arg(short, long)]
+    pub(crate) detach: bool,
+    /// With --detach: do not wait until it is ready.
+    #[arg(long, requires = "detach")]
+    pub(crate) no_wait: bool,
+    /// Form of what is printed on standard output when it is ready.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: OutputFormat,
+}
+
+/// `seaway down`.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n  seaway down dask\n  seaway down --all\n  seaway down -f cluster.yaml\n\nTasks \
+                             are asked to end, dependents before those they depend on, and ended by force when they take \
+                             too long. The command returns when nothing of the instance is left: no process, no file, no \
+                             entry in a directory.")]
+pub(crate) struct DownArguments {
+    /// The instances.
+    #[arg(value_name = "NAME", required_unless_present_any = ["all", "file"])]
+    pub(crate) names: Vec<String>,
+    /// All instances.
+    #[arg(long, conflicts_with_all = ["names", "file"])]
+    pub(crate) all: bool,
+    /// The instances of a file with documents; `-` for standard input.
+    #[arg(short, long, value_name = "FILE", conflicts_with = "names", value_hint = ValueHint::FilePath)]
+    pub(crate) file: Option<PathBuf>,
+    /// Do not give tasks time to end well.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// `seaway status`.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n  seaway status\n  seaway status dask --watch\n  seaway status dask --output json\n\n\
+                             The JSON is a contract; the reference has its schema.")]
+pub(crate) struct StatusArguments {
+    /// The instance; all of them when absent.
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Show it again whenever it changes, until Ctrl-C.
+    #[arg(short, long)]
+    pub(crate) watch: bool,
+    /// Form of the output.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: OutputFormat,
+}
+
+/// `seaway ls`.
+#[derive(Debug, Args)]
+pub(crate) struct LsArguments {
+    /// Form of the output.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: OutputFormat,
+    /// Names only, one on a line.
+    #[arg(short, long, conflicts_with = "output")]
+    pub(crate) quiet: bool,
+}
+
+/// `seaway logs`.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n  seaway logs dask\n  seaway logs dask worker -f\n  seaway logs dask worker-0 --tail \
+                             1000\n  seaway logs dask supervisor")]
+pub(crate) struct LogsArguments {
+    /// The instance.
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// A role, a task, or `supervisor`; all tasks when absent.
+    #[arg(value_name = "TASK")]
+    pub(crate) task: Option<String>,
+    /// Go on with what is written from now on, until Ctrl-C or until the instance is gone.
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// How many of the last lines of each task to begin with.
+    #[arg(short = 'n', long, value_name = "LINES", default_value_t = 100)]
+    pub(crate) tail: usize,
+}
+
+/// `seaway describe`.
+#[derive(Debug, Args)]
+pub(crate) struct DescribeArguments {
+    /// The instance.
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// Form of the output.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: OutputFormat,
+}
+
+/// `seaway scale`.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n  seaway scale dask worker=4\n  seaway scale dask worker=1 --timeout 10m\n\nFewer \
+                             tasks: the idlest are asked to hand over their data and to finish what they run, and are \
+                             stopped when they hold nothing. What holds work or the only copy of data is not stopped, \
+                             unless with --force.")]
+pub(crate) struct ScaleArguments {
+    /// The instance.
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// Roles with the number of tasks wanted.
+    #[arg(value_name = "ROLE=N", required = true)]
+    pub(crate) roles: Vec<String>,
+    /// Stop tasks although they hold work or the only copy of data.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// How long to wait for it. What was asked for stays asked for afterwards.
+    #[arg(long, value_name = "TIME", default_value = "5m")]
+    pub(crate) timeout: seaway_model::Period,
+}
+
+/// `seaway plan`.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n  seaway plan dask\n  seaway plan -f cluster.yaml --output json\n\nThe plan is what \
+                             a platform gets: `${…}` in it is filled in by the platform when it starts a task.")]
+pub(crate) struct PlanArguments {
+    #[command(flatten)]
+    pub(crate) source: SourceArguments,
+    /// Form of the output.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: OutputFormat,
+}
+
+/// `seaway schema`.
+#[derive(Debug, Args)]
+pub(crate) struct SchemaArguments {
+    /// Which schema.
+    #[arg(value_enum, default_value_t = SchemaKind::Document)]
+    pub(crate) of: SchemaKind,
+}
+
+/// Schemas that can be printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SchemaKind {
+    /// Instance documents.
+    Document,
+    /// What `seaway status NAME --output json` prints.
+    Status,
+    /// What `seaway plan --output json` prints.
+    Plan,
+}
+
+/// `seaway doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArguments {
+    /// Form of the output.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: OutputFormat,
+}
+
+/// `seaway completion`.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:\n  seaway completion bash > ~/.local/share/bash-completion/completions/seaway\n  \
+                             seaway completion zsh > ~/.zfunc/_seaway\n  seaway completion fish > \
+                             ~/.config/fish/completions/seaway.fish")]
+pub(crate) struct CompletionArguments {
+    /// The shell.
+    pub(crate) shell: clap_complete::Shell,
+}

@@ -1,0 +1,209 @@
+//! `seaway up`: from a document to an instance that is ready.
+
+use std::path::Path;
+
+use seaway_lifecycle as lifecycle;
+use seaway_model::{
+    Name,
+    status::{InstanceStatus, State},
+};
+use seaway_platform::{Applied, Platform, local::LocalPlatform};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::{
+    cli::{OutputFormat, UpArguments},
+    failure::{Failure, INTERRUPTED, NOT_READY, Outcome},
+    live::Live,
+    output, source,
+};
+
+/// The signals that mean "take it down": Ctrl-C, `kill`, a terminal that goes away.
+struct Interrupts {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Interrupts {
+    fn new() -> Result<Self, Failure> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.hangup.recv() => {}
+        }
+    }
+}
+
+pub(crate) async fn run(arguments: UpArguments, platform: &LocalPlatform) -> Outcome {
+    let documents = source::documents(&arguments.source)?;
+    // Before anything exists, so that no Ctrl-C is lost.
+    let mut interrupts = Interrupts::new()?;
+    let applied = lifecycle::up(platform, &documents).await?;
+    let names: Vec<Name> = applied.iter().map(|(name, _)| name.clone()).collect();
+    let mut live = Live::new();
+    for (name, outcome) in &applied {
+        match outcome {
+            Applied::Created => {}
+            Applied::Changed => output::say(&format!("{name} was up already; it changes to the new document")),
+            Applied::Unchanged => output::say(&format!("{name} is up already, just so; nothing was changed")),
+        }
+    }
+    // Who did not bring an instance up does not take it down either.
+    let own: Vec<Name> = applied
+        .iter()
+        .filter(|(_, outcome)| *outcome == Applied::Created)
+        .map(|(name, _)| name.clone())
+        .collect();
+    let attached = !arguments.detach && !own.is_empty();
+    if arguments.no_wait {
+        return Ok(0);
+    }
+
+    let mut show = |all: &[InstanceStatus]| live.show(all);
+    let settled = tokio::select! {
+        settled = lifecycle::wait_until_settled(platform, &names, &mut show) => Some(settled?),
+        () = interrupts.next() => None,
+    };
+    live.clear();
+    let Some(settled) = settled else {
+        if !own.is_empty() {
+            output::say("interrupted: taking it down (Ctrl-C again to force)");
+            take_down(platform, &own, &mut interrupts).await?;
+        }
+        return Ok(INTERRUPTED);
+    };
+    if let Some(failure) = not_ready(&names, &settled) {
+        for status in settled.iter().filter(|status| status.state != State::Ready) {
+            output::say(&output::status_text(status));
+        }
+        if attached {
+            take_down(platform, &own, &mut interrupts).await?;
+            return Err(failure.hint("with --detach it stays, for `seaway status` and `seaway logs`"));
+        }
+        let name = names.first().map_or("NAME", Name::as_str);
+        return Err(failure.hint(format!("`seaway logs {name}` shows what its tasks wrote; `seaway down {name}` removes it")));
+    }
+    report(&settled, arguments.output, live.elapsed().as_secs_f32())?;
+    if !attached {
+        return Ok(0);
+    }
+    output::say("\nCtrl-C takes it down.");
+    stay(platform, &names, &own, &mut interrupts).await
+}
+
+/// Why not every instance is ready, if so.
+fn not_ready(names: &[Name], settled: &[InstanceStatus]) -> Option<Failure> {
+    if let Some(status) = settled.iter().find(|status| status.state != State::Ready) {
+        return Some(Failure::new(NOT_READY, format!("{} is not ready: {}", status.name, status.reason)));
+    }
+    let gone = names.iter().find(|name| !settled.iter().any(|status| status.name == **name))?;
+    Some(Failure::new(NOT_READY, format!("{gone} was taken down while it came up")))
+}
+
+/// Prints what people and programs need to use the instances.
+fn report(settled: &[InstanceStatus], format: OutputFormat, seconds: f32) -> Result<(), Failure> {
+    if format != OutputFormat::Table {
+        return match settled {
+            [one] => output::emit(format, one, String::new),
+            all => output::emit(format, &all, String::new),
+        };
+    }
+    for status in settled {
+        output::say(&format!("{} is ready after {seconds:.1} s", status.name));
+        let width = status.endpoints.keys().map(|name| name.as_str().len()).max().unwrap_or(0);
+        for (name, endpoint) in &status.endpoints {
+            let token = endpoint.token_file.as_deref().and_then(read_token);
+            let query = token.map_or_else(String::new, |token| format!("?token={token}"));
+            output::print(&format!("  {name:width$}   {}{query}", endpoint.url))?;
+        }
+    }
+    Ok(())
+}
+
+fn read_token(file: &Path) -> Option<String> {
+    std::fs::read_to_string(file).ok().map(|token| token.trim().to_owned())
+}
+
+/// Stays until interrupted, and says when something changes.
+async fn stay(platform: &LocalPlatform, names: &[Name], own: &[Name], interrupts: &mut Interrupts) -> Outcome {
+    let mut said: Vec<(Name, State, String)> = Vec::new();
+    loop {
+        let look = async {
+            platform.changed(std::time::Duration::from_secs(2)).await?;
+            let mut all = Vec::new();
+            for name in names {
+                if let Some(status) = lifecycle::observe(platform, name.as_str()).await? {
+                    all.push(status);
+                }
+            }
+            Ok::<_, lifecycle::LifecycleError>(all)
+        };
+        let all = tokio::select! {
+            all = look => all?,
+            () = interrupts.next() => {
+                output::say("\ntaking it down (Ctrl-C again to force)");
+                take_down(platform, own, interrupts).await?;
+                // Ending what stays until it is ended is not a failure.
+                return Ok(0);
+            }
+        };
+        if all.is_empty() {
+            output::say("it was taken down by another command");
+            return Ok(0);
+        }
+        let now: Vec<(Name, State, String)> =
+            all.iter().map(|status| (status.name.clone(), status.state, status.reason.clone())).collect();
+        for change in now.iter().filter(|change| !said.contains(change)) {
+            let (name, state, reason) = change;
+            // The first look finds what was just reported.
+            if !said.is_empty() || *state != State::Ready {
+                let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+                output::say(&format!("{name} {state:?}{reason}"));
+            }
+        }
+        said = now;
+    }
+}
+
+/// Takes instances down; a further signal does it by force.
+async fn take_down(platform: &LocalPlatform, names: &[Name], interrupts: &mut Interrupts) -> Result<(), Failure> {
+    ask_to_go(platform, names, false).await?;
+    let mut live = Live::new();
+    loop {
+        let mut show = |all: &[InstanceStatus]| live.show(all);
+        let gone = tokio::select! {
+            gone = lifecycle::wait_until_gone(platform, names, &mut show) => Some(gone?),
+            () = interrupts.next() => None,
+        };
+        if gone.is_some() {
+            live.clear();
+            output::say(&format!("{} down, nothing left", join(names)));
+            return Ok(());
+        }
+        output::say("forcing");
+        ask_to_go(platform, names, true).await?;
+    }
+}
+
+/// Asks instances to go; one that is gone already has done so.
+async fn ask_to_go(platform: &LocalPlatform, names: &[Name], forced: bool) -> Result<(), Failure> {
+    for name in names {
+        match platform.remove(name.as_str(), forced).await {
+            Ok(()) | Err(seaway_platform::PlatformError::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+fn join(names: &[Name]) -> String {
+    names.iter().map(Name::as_str).collect::<Vec<_>>().join(", ")
+}
