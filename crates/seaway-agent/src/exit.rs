@@ -53,7 +53,9 @@ impl fmt::Display for Exit {
                 Ok(signal) => write!(f, "was ended by {signal}"),
                 Err(_) => write!(f, "was ended by signal {number}"),
             },
-            Self::Unseen => f.write_str("ended; its code went to an earlier supervisor, which had started it"),
+            Self::Unseen => {
+                f.write_str("ended; its code went to an earlier supervisor, which had started it")
+            }
         }
     }
 }

@@ -60,14 +60,24 @@ pub async fn request(
     body: Option<String>,
     timeout: Duration,
 ) -> Result<Bytes, HttpError> {
-    let late = |_| HttpError::Timeout { address: address.to_owned(), after: timeout };
-    tokio::time::timeout(timeout, exchange(address, path, body)).await.map_err(late)?
+    let late = |_| HttpError::Timeout {
+        address: address.to_owned(),
+        after: timeout,
+    };
+    tokio::time::timeout(timeout, exchange(address, path, body))
+        .await
+        .map_err(late)?
 }
 
 async fn exchange(address: &str, path: &str, body: Option<String>) -> Result<Bytes, HttpError> {
-    let protocol =
-        |reason: &dyn std::fmt::Display| HttpError::Protocol { address: address.to_owned(), reason: reason.to_string() };
-    let connect = |source| HttpError::Connect { address: address.to_owned(), source };
+    let protocol = |reason: &dyn std::fmt::Display| HttpError::Protocol {
+        address: address.to_owned(),
+        reason: reason.to_string(),
+    };
+    let connect = |source| HttpError::Connect {
+        address: address.to_owned(),
+        source,
+    };
     let stream = TcpStream::connect(address).await.map_err(connect)?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
@@ -82,7 +92,10 @@ async fn exchange(address: &str, path: &str, body: Option<String>) -> Result<Byt
         .body(Full::new(Bytes::from(body.unwrap_or_default())))
         .map_err(|error| protocol(&error))?;
     let answer = async {
-        let response = sender.send_request(request).await.map_err(|error| protocol(&error))?;
+        let response = sender
+            .send_request(request)
+            .await
+            .map_err(|error| protocol(&error))?;
         let status = response.status();
         let body = Limited::new(response.into_body(), LONGEST_BODY)
             .collect()
@@ -92,7 +105,11 @@ async fn exchange(address: &str, path: &str, body: Option<String>) -> Result<Byt
         if status.as_u16() < 400 {
             Ok(body)
         } else {
-            Err(HttpError::Status { address: address.to_owned(), path: path.to_owned(), status: status.as_u16() })
+            Err(HttpError::Status {
+                address: address.to_owned(),
+                path: path.to_owned(),
+                status: status.as_u16(),
+            })
         }
     };
     // The connection is driven beside the exchange, without a task of its own that could outlive it.

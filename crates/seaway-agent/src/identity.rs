@@ -44,7 +44,11 @@ impl ProcessIdentity {
 
     /// Sends a signal to the process if it still runs; a process that is gone is no error.
     pub fn signal(&self, signal: Signal) -> Result<(), Errno> {
-        if self.is_alive() { ignore_gone(kill(Pid::from_raw(self.pid), signal)) } else { Ok(()) }
+        if self.is_alive() {
+            ignore_gone(kill(Pid::from_raw(self.pid), signal))
+        } else {
+            Ok(())
+        }
     }
 
     /// Sends a signal to the process group that this process leads.
@@ -124,7 +128,9 @@ pub struct Marked {
 #[must_use]
 pub fn marked(instance_id: &str) -> Vec<Marked> {
     let own = Pid::this().as_raw();
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
     let mark = format!("{}={instance_id}", environment::INSTANCE_ID);
     entries
         .flatten()
@@ -133,13 +139,24 @@ pub fn marked(instance_id: &str) -> Vec<Marked> {
         .filter_map(|pid| {
             let environ = fs::read(Path::new("/proc").join(pid.to_string()).join("environ")).ok()?;
             let mut variables = environ.split(|byte| *byte == 0);
-            variables.clone().any(|variable| variable == mark.as_bytes()).then_some(())?;
+            variables
+                .clone()
+                .any(|variable| variable == mark.as_bytes())
+                .then_some(())?;
             let start_id = variables
-                .find_map(|variable| variable.strip_prefix(environment::START_ID.as_bytes())?.strip_prefix(b"="))
+                .find_map(|variable| {
+                    variable
+                        .strip_prefix(environment::START_ID.as_bytes())?
+                        .strip_prefix(b"=")
+                })
                 .map_or_else(String::new, |id| String::from_utf8_lossy(id).into_owned());
             let process = ProcessIdentity::of(pid)?;
             let group = nix::unistd::getpgid(Some(Pid::from_raw(pid))).ok()?;
-            Some(Marked { process, leads_group: group.as_raw() == pid, start_id })
+            Some(Marked {
+                process,
+                leads_group: group.as_raw() == pid,
+                start_id,
+            })
         })
         .collect()
 }
@@ -155,7 +172,10 @@ mod tests {
         let mut child = Command::new("sleep").arg("60").process_group(0).spawn().unwrap();
         let identity = ProcessIdentity::of(i32::try_from(child.id()).unwrap()).unwrap();
         assert!(identity.is_alive());
-        let later = ProcessIdentity { started: "1".into(), ..identity.clone() };
+        let later = ProcessIdentity {
+            started: "1".into(),
+            ..identity.clone()
+        };
         assert!(!later.is_alive(), "another start time is another process");
         identity.signal_group(Signal::SIGKILL).unwrap();
         child.wait().unwrap();

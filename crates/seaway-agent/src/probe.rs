@@ -89,11 +89,16 @@ impl Question {
     ) -> Result<Self, NotReady> {
         Ok(match check {
             Check::Running => Self::Running,
-            Check::Tcp(port) => Self::Tcp { address: address(port)? },
-            Check::Http(http) => Self::Http { address: address(&http.at)?, path: http.path.clone() },
-            Check::Command(command) => {
-                Self::Command { command: command.iter().map(text).collect::<Result<_, _>>()? }
-            }
+            Check::Tcp(port) => Self::Tcp {
+                address: address(port)?,
+            },
+            Check::Http(http) => Self::Http {
+                address: address(&http.at)?,
+                path: http.path.clone(),
+            },
+            Check::Command(command) => Self::Command {
+                command: command.iter().map(text).collect::<Result<_, _>>()?,
+            },
         })
     }
 
@@ -107,14 +112,23 @@ impl Question {
         match self {
             Self::Running => Ok(Answer::Yes),
             Self::Tcp { address } => {
-                let late = |_| HttpError::Timeout { address: address.clone(), after: timeout };
-                let refused = |source| HttpError::Connect { address: address.clone(), source };
-                tokio::time::timeout(timeout, TcpStream::connect(address)).await.map_err(late)?.map_err(refused)?;
+                let late = |_| HttpError::Timeout {
+                    address: address.clone(),
+                    after: timeout,
+                };
+                let refused = |source| HttpError::Connect {
+                    address: address.clone(),
+                    source,
+                };
+                tokio::time::timeout(timeout, TcpStream::connect(address))
+                    .await
+                    .map_err(late)?
+                    .map_err(refused)?;
                 Ok(Answer::Yes)
             }
-            Self::Http { address, path } => {
-                Ok(Answer::Body(http::request(address, path, None, timeout).await?.to_vec()))
-            }
+            Self::Http { address, path } => Ok(Answer::Body(
+                http::request(address, path, None, timeout).await?.to_vec(),
+            )),
             Self::Command { command } => {
                 let shown = command.join(" ");
                 let mut process = Process::start(&Launch {
@@ -131,7 +145,10 @@ impl Question {
                     Err(_) => {
                         let _ = process.identity().signal_group(nix::sys::signal::Signal::SIGKILL);
                         process.wait().await;
-                        Err(NotReady::CommandTimeout { command: shown, after: timeout })
+                        Err(NotReady::CommandTimeout {
+                            command: shown,
+                            after: timeout,
+                        })
                     }
                 }
             }
@@ -156,8 +173,12 @@ impl Answer {
         question: &Question,
         text: impl Fn(&Template) -> Result<String, NotReady>,
     ) -> Result<(), NotReady> {
-        let (Check::Http(http), Self::Body(body)) = (check, self) else { return Ok(()) };
-        let (Some(expect), Question::Http { address, path }) = (&http.expect, question) else { return Ok(()) };
+        let (Check::Http(http), Self::Body(body)) = (check, self) else {
+            return Ok(());
+        };
+        let (Some(expect), Question::Http { address, path }) = (&http.expect, question) else {
+            return Ok(());
+        };
         let document: Value = serde_json::from_slice(body).map_err(|error| NotReady::Json {
             address: address.clone(),
             path: path.clone(),
@@ -210,10 +231,17 @@ mod tests {
 
     fn workers() -> Check {
         Check::Http(HttpCheck {
-            at: PortReference { role: None, port: Name::literal("http") },
+            at: PortReference {
+                role: None,
+                port: Name::literal("http"),
+            },
             path: "/workers".into(),
             expect: Some(Expectation {
-                select: vec![Template::literal("workers"), Template::literal("*"), Template::literal("name")],
+                select: vec![
+                    Template::literal("workers"),
+                    Template::literal("*"),
+                    Template::literal("name"),
+                ],
                 condition: Condition::Is("${task}".parse().unwrap()),
             }),
         })
@@ -222,7 +250,9 @@ mod tests {
     async fn ask(check: &Check, address: &str) -> Result<(), NotReady> {
         let text = |template: &Template| template.resolve(|_| Ok("worker-1".to_owned()));
         let question = Question::of(check, |_| Ok(address.to_owned()), text)?;
-        let answer = question.ask(Duration::from_secs(5), &BTreeMap::new(), &[]).await?;
+        let answer = question
+            .ask(Duration::from_secs(5), &BTreeMap::new(), &[])
+            .await?;
         answer.satisfies(check, &question, text)
     }
 
@@ -232,31 +262,62 @@ mod tests {
         ask(&workers(), &server(body).await).await.unwrap();
         let body = "HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n{\"workers\": []}";
         let error = ask(&workers(), &server(body).await).await.unwrap_err();
-        assert_eq!(error.to_string(), "`workers/*/name` of /workers does not list `worker-1` yet");
+        assert_eq!(
+            error.to_string(),
+            "`workers/*/name` of /workers does not list `worker-1` yet"
+        );
     }
 
     #[tokio::test]
     async fn says_why_not() {
-        let error = ask(&workers(), &server("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n").await).await.unwrap_err();
+        let error = ask(
+            &workers(),
+            &server("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n").await,
+        )
+        .await
+        .unwrap_err();
         assert!(error.to_string().ends_with("/workers answered 503"), "{error}");
-        let error = ask(&workers(), &server("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx").await).await.unwrap_err();
+        let error = ask(
+            &workers(),
+            &server("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx").await,
+        )
+        .await
+        .unwrap_err();
         assert!(error.to_string().contains("did not answer with JSON"), "{error}");
-        let error = ask(&workers(), &server("nonsense\r\n\r\n").await).await.unwrap_err();
+        let error = ask(&workers(), &server("nonsense\r\n\r\n").await)
+            .await
+            .unwrap_err();
         assert!(error.to_string().contains("not HTTP"), "{error}");
         let error = ask(&workers(), "127.0.0.1:1").await.unwrap_err();
-        assert!(error.to_string().contains("does not accept connections"), "{error}");
+        assert!(
+            error.to_string().contains("does not accept connections"),
+            "{error}"
+        );
     }
 
     #[tokio::test]
     async fn a_command_is_a_probe_too() {
         let path = [PathBuf::from("/bin"), PathBuf::from("/usr/bin")];
-        let question = |word: &str| Question::Command { command: vec![word.to_owned()] };
+        let question = |word: &str| Question::Command {
+            command: vec![word.to_owned()],
+        };
         let second = Duration::from_secs(5);
-        question("true").ask(second, &BTreeMap::new(), &path).await.unwrap();
-        let error = question("false").ask(second, &BTreeMap::new(), &path).await.unwrap_err();
+        question("true")
+            .ask(second, &BTreeMap::new(), &path)
+            .await
+            .unwrap();
+        let error = question("false")
+            .ask(second, &BTreeMap::new(), &path)
+            .await
+            .unwrap_err();
         assert_eq!(error.to_string(), "probe `false` ended with code 1");
-        let slow = Question::Command { command: vec!["sleep".into(), "60".into()] };
-        let error = slow.ask(Duration::from_millis(50), &BTreeMap::new(), &path).await.unwrap_err();
+        let slow = Question::Command {
+            command: vec!["sleep".into(), "60".into()],
+        };
+        let error = slow
+            .ask(Duration::from_millis(50), &BTreeMap::new(), &path)
+            .await
+            .unwrap_err();
         assert!(error.to_string().contains("longer than 50 ms"), "{error}");
     }
 }

@@ -58,7 +58,11 @@ impl StartError {
 }
 
 fn places(searched: &[PathBuf]) -> String {
-    let shown: Vec<_> = searched.iter().take(4).map(|path| path.display().to_string()).collect();
+    let shown: Vec<_> = searched
+        .iter()
+        .take(4)
+        .map(|path| path.display().to_string())
+        .collect();
     match searched.len() {
         0 => "the empty PATH".to_owned(),
         n if n > 4 => format!("{} or {} more folders", shown.join(", "), n - 4),
@@ -96,13 +100,18 @@ pub struct Launch {
 /// The folders of a `PATH`.
 #[must_use]
 pub fn search_path(path: &std::ffi::OsStr) -> Vec<PathBuf> {
-    std::env::split_paths(path).filter(|folder| !folder.as_os_str().is_empty()).collect()
+    std::env::split_paths(path)
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .collect()
 }
 
 /// Finds a program: a path with a slash as it is, another name in the folders given.
 pub fn find_program(program: &str, folders: &[PathBuf]) -> Result<PathBuf, StartError> {
     let executable = |path: &Path| {
-        path.metadata().ok().filter(std::fs::Metadata::is_file).map(|meta| meta.permissions().mode() & 0o111 != 0)
+        path.metadata()
+            .ok()
+            .filter(std::fs::Metadata::is_file)
+            .map(|meta| meta.permissions().mode() & 0o111 != 0)
     };
     let candidates: Vec<PathBuf> = if program.contains('/') {
         vec![PathBuf::from(program)]
@@ -118,7 +127,10 @@ pub fn find_program(program: &str, folders: &[PathBuf]) -> Result<PathBuf, Start
         }
     }
     Err(forbidden.map_or_else(
-        || StartError::NotFound { program: program.to_owned(), searched: folders.to_vec() },
+        || StartError::NotFound {
+            program: program.to_owned(),
+            searched: folders.to_vec(),
+        },
         StartError::NotExecutable,
     ))
 }
@@ -142,33 +154,53 @@ impl Process {
             }
             command.current_dir(directory);
         }
-        command.args(&launch.command[1..]).env_clear().envs(&launch.environment);
+        command
+            .args(&launch.command[1..])
+            .env_clear()
+            .envs(&launch.environment);
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         if !launch.inherit_input {
             command.stdin(Stdio::null());
         }
         if let Output::File(path) = &launch.output {
             let open = |file: std::io::Result<File>| {
-                file.map_err(|source| StartError::Log { path: path.clone(), source })
+                file.map_err(|source| StartError::Log {
+                    path: path.clone(),
+                    source,
+                })
             };
             let log = open(File::options().append(true).create(true).mode(0o600).open(path))?;
             command.stderr(open(log.try_clone())?).stdout(log);
         }
-        let system = |source| StartError::System { program: file.clone(), source };
+        let system = |source| StartError::System {
+            program: file.clone(),
+            source,
+        };
         let child = tokio::process::Command::from(command).spawn().map_err(system)?;
         let gone = || system(std::io::Error::other("it ended before it could be looked at"));
-        let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).ok_or_else(gone)?;
+        let pid = child
+            .id()
+            .and_then(|pid| i32::try_from(pid).ok())
+            .ok_or_else(gone)?;
         // A child that has ended is a zombie until it is waited for, so that its id is still its own; its start
         // time is then taken as unknown, which equals no later process's.
-        let identity =
-            ProcessIdentity::of(pid).unwrap_or(ProcessIdentity { pid, started: String::from("ended") });
-        Ok(Self { identity, child: Some(child) })
+        let identity = ProcessIdentity::of(pid).unwrap_or(ProcessIdentity {
+            pid,
+            started: String::from("ended"),
+        });
+        Ok(Self {
+            identity,
+            child: Some(child),
+        })
     }
 
     /// Takes over a process that another supervisor started; `None` when it is gone.
     #[must_use]
     pub fn adopt(identity: ProcessIdentity) -> Option<Self> {
-        identity.is_alive().then_some(Self { identity, child: None })
+        identity.is_alive().then_some(Self {
+            identity,
+            child: None,
+        })
     }
 
     /// Which process it is.
@@ -179,16 +211,11 @@ impl Process {
 
     /// Waits for the end. May be dropped and called again.
     pub async fn wait(&mut self) -> Exit {
-        match &mut self.child {
-            Some(child) => match child.wait().await {
-                Ok(status) => status.into(),
-                Err(_) => Exit::Unseen,
-            },
-            None => {
-                adopted_end(&self.identity).await;
-                Exit::Unseen
-            }
+        if let Some(child) = &mut self.child {
+            return child.wait().await.map_or(Exit::Unseen, Exit::from);
         }
+        adopted_end(&self.identity).await;
+        Exit::Unseen
     }
 }
 
@@ -238,7 +265,11 @@ fn pidfd_end(identity: &ProcessIdentity) -> Option<tokio::sync::oneshot::Receive
             }
         }
     };
-    std::thread::Builder::new().name("wait".into()).stack_size(64 << 10).spawn(wait).ok()?;
+    std::thread::Builder::new()
+        .name("wait".into())
+        .stack_size(64 << 10)
+        .spawn(wait)
+        .ok()?;
     Some(told)
 }
 
@@ -284,12 +315,20 @@ mod tests {
     async fn what_cannot_start_says_why() {
         let message = |launch: &Launch| Process::start(launch).unwrap_err();
         let missing = message(&launch(&["no-such-program-here"]));
-        assert!(missing.to_string().starts_with("command not found: `no-such-program-here`"));
+        assert!(
+            missing
+                .to_string()
+                .starts_with("command not found: `no-such-program-here`")
+        );
         assert!(!missing.is_passing());
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("text");
         std::fs::write(&file, "no program").unwrap();
-        assert!(message(&launch(&[file.to_str().unwrap()])).to_string().contains("permission denied"));
+        assert!(
+            message(&launch(&[file.to_str().unwrap()]))
+                .to_string()
+                .contains("permission denied")
+        );
         let mut elsewhere = launch(&["true"]);
         elsewhere.working_directory = Some(folder.path().join("nowhere"));
         assert!(message(&elsewhere).to_string().contains("does not exist"));

@@ -10,8 +10,8 @@ use seaway_model::{
     document::{DaskSpec, Metadata, NotebookSpec, WorkersSpec},
     plan::{
         BusySignal, Check, Condition, DataDirectory, Dependency, Drain, EndpointPlan, Expectation, HttpCheck,
-        NamedExpectation, Plan, PlanFile, PortPlan, PortReference, Probe, PythonEnvironment, PythonPackages, Restart,
-        Role, SecretPlan, StopLadder, Template, TemplateError,
+        NamedExpectation, Plan, PlanFile, PortPlan, PortReference, Probe, PythonEnvironment, PythonPackages,
+        Restart, Role, SecretPlan, StopLadder, Template, TemplateError,
     },
 };
 
@@ -61,8 +61,18 @@ pub fn plan(metadata: &Metadata, spec: &DaskSpec) -> Result<Plan, TemplateError>
     let mut secrets = Vec::new();
     if spec.notebook.enabled {
         roles.push(notebook(spec, &spec.notebook)?);
-        endpoints.push(endpoint("notebook", &NOTEBOOK, &NOTEBOOK, "http", "/lab", Some(TOKEN)));
-        secrets.push(SecretPlan { name: TOKEN, purpose: "opens the notebook".into() });
+        endpoints.push(endpoint(
+            "notebook",
+            &NOTEBOOK,
+            &NOTEBOOK,
+            "http",
+            "/lab",
+            Some(TOKEN),
+        ));
+        secrets.push(SecretPlan {
+            name: TOKEN,
+            purpose: "opens the notebook".into(),
+        });
     }
     Ok(Plan {
         instance: metadata.name.clone(),
@@ -100,7 +110,9 @@ fn environment(spec: &DaskSpec) -> PythonEnvironment {
         python: spec.python.version.clone(),
         requirements: own.chain(spec.python.packages.iter().cloned()).collect(),
         constraints: CONSTRAINTS.into(),
-        modules: ["distributed", "bokeh", "jupyterlab", "ipykernel"].map(str::to_owned).to_vec(),
+        modules: ["distributed", "bokeh", "jupyterlab", "ipykernel"]
+            .map(str::to_owned)
+            .to_vec(),
     })
 }
 
@@ -120,7 +132,10 @@ fn scheduler(spec: &DaskSpec) -> Result<Role, TemplateError> {
     ])?;
     command.extend(spec.scheduler.args.iter().map(Template::literal));
     let mut env = base_environment(spec, &spec.scheduler.env);
-    env.insert("DASK_DISTRIBUTED__SCHEDULER__HTTP__ROUTES".into(), Template::literal(HTTP_ROUTES));
+    env.insert(
+        "DASK_DISTRIBUTED__SCHEDULER__HTTP__ROUTES".into(),
+        Template::literal(HTTP_ROUTES),
+    );
     env.insert("PYTHONPATH".into(), "${file.routes}".parse()?);
     Ok(Role {
         name: SCHEDULER,
@@ -130,11 +145,18 @@ fn scheduler(spec: &DaskSpec) -> Result<Role, TemplateError> {
         environment: Some(PYTHON),
         command,
         env,
-        ports: vec![port(spec, "client", &CLIENT, 8786), port(spec, "dashboard", &DASHBOARD, 8787)],
+        ports: vec![
+            port(spec, "client", &CLIENT, 8786),
+            port(spec, "dashboard", &DASHBOARD, 8787),
+        ],
         resources: spec.scheduler.resources,
         keeps_memory_limit: false,
         working_directory: None,
-        ready: probe(HttpCheck { at: here(&DASHBOARD), path: "/health".into(), expect: None }),
+        ready: probe(HttpCheck {
+            at: here(&DASHBOARD),
+            path: "/health".into(),
+            expect: None,
+        }),
         restart: Restart::default(),
         stop: StopLadder::default(),
         drain: None,
@@ -159,14 +181,24 @@ fn worker(spec: &DaskSpec) -> Result<Role, TemplateError> {
         "--local-directory",
         "${scratch}",
     ])?;
-    command.extend([Template::literal("--nthreads"), Template::literal(workers.effective_threads().to_string())]);
+    command.extend([
+        Template::literal("--nthreads"),
+        Template::literal(workers.effective_threads().to_string()),
+    ]);
     if let Some(memory) = workers.resources.memory {
         let bytes = memory.percent(WORKER_MEMORY_PERCENT).to_string();
         command.extend([Template::literal("--memory-limit"), Template::literal(bytes)]);
     }
     if !workers.tags.is_empty() {
-        let tags: Vec<String> = workers.tags.iter().map(|(name, amount)| format!("{name}={amount}")).collect();
-        command.extend([Template::literal("--resources"), Template::literal(tags.join(" "))]);
+        let tags: Vec<String> = workers
+            .tags
+            .iter()
+            .map(|(name, amount)| format!("{name}={amount}"))
+            .collect();
+        command.extend([
+            Template::literal("--resources"),
+            Template::literal(tags.join(" ")),
+        ]);
     }
     command.extend(workers.args.iter().map(Template::literal));
     let mut env: BTreeMap<String, Template> = NANNY_ENVIRONMENT
@@ -218,15 +250,24 @@ fn notebook(spec: &DaskSpec, notebook: &NotebookSpec) -> Result<Role, TemplateEr
         "--ServerApp.port_retries=0",
     ])?;
     if let Some(directory) = &notebook.directory {
-        command.push(Template::literal(format!("--ServerApp.root_dir={}", directory.display())));
+        command.push(Template::literal(format!(
+            "--ServerApp.root_dir={}",
+            directory.display()
+        )));
     }
     command.extend(notebook.args.iter().map(Template::literal));
     let mut env = base_environment(spec, &notebook.env);
     env.extend(cluster_address()?);
-    env.insert("JUPYTER_TOKEN_FILE".into(), "${secret.notebook-token.file}".parse()?);
+    env.insert(
+        "JUPYTER_TOKEN_FILE".into(),
+        "${secret.notebook-token.file}".parse()?,
+    );
     // What the server writes about itself goes when the instance goes, even when the server is killed.
     env.insert("JUPYTER_RUNTIME_DIR".into(), "${scratch}/runtime".parse()?);
-    env.insert("JUPYTERLAB_WORKSPACES_DIR".into(), "${scratch}/workspaces".parse()?);
+    env.insert(
+        "JUPYTERLAB_WORKSPACES_DIR".into(),
+        "${scratch}/workspaces".parse()?,
+    );
     Ok(Role {
         name: NOTEBOOK,
         replicas: 1,
@@ -240,10 +281,17 @@ fn notebook(spec: &DaskSpec, notebook: &NotebookSpec) -> Result<Role, TemplateEr
         keeps_memory_limit: false,
         working_directory: notebook.directory.clone(),
         // The one route that needs no token.
-        ready: probe(HttpCheck { at: here(&NOTEBOOK), path: "/api".into(), expect: None }),
+        ready: probe(HttpCheck {
+            at: here(&NOTEBOOK),
+            path: "/api".into(),
+            expect: None,
+        }),
         restart: Restart::default(),
         // On SIGINT Jupyter asks whether it is meant; on SIGTERM it ends its kernels and goes.
-        stop: StopLadder { interrupt: None, terminate: Period::from_secs(10) },
+        stop: StopLadder {
+            interrupt: None,
+            terminate: Period::from_secs(10),
+        },
         drain: None,
     })
 }
@@ -263,14 +311,24 @@ fn base_environment(spec: &DaskSpec, own: &BTreeMap<String, String>) -> BTreeMap
 /// What makes `Client()` without arguments find the cluster, for Dask and for the ARL.
 fn cluster_address() -> Result<[(String, Template); 2], TemplateError> {
     Ok([
-        ("DASK_SCHEDULER_ADDRESS".to_owned(), "tcp://${scheduler.client.address}".parse()?),
-        ("ARL_DASK_SCHEDULER".to_owned(), "${scheduler.client.address}".parse()?),
+        (
+            "DASK_SCHEDULER_ADDRESS".to_owned(),
+            "tcp://${scheduler.client.address}".parse()?,
+        ),
+        (
+            "ARL_DASK_SCHEDULER".to_owned(),
+            "${scheduler.client.address}".parse()?,
+        ),
     ])
 }
 
 fn drain() -> Result<Drain, TemplateError> {
     let of_worker = |key: &'static str| -> Result<Vec<Template>, TemplateError> {
-        Ok(vec![Template::literal("workers"), "tcp://${self.comm.address}".parse()?, Template::literal(key)])
+        Ok(vec![
+            Template::literal("workers"),
+            "tcp://${self.comm.address}".parse()?,
+            Template::literal(key),
+        ])
     };
     Ok(Drain {
         at: at_scheduler(),
@@ -286,7 +344,10 @@ fn drain() -> Result<Drain, TemplateError> {
 fn busy() -> BusySignal {
     let above = |what: &str, key: &'static str, limit| NamedExpectation {
         what: what.into(),
-        expect: Expectation { select: vec![Template::literal(key)], condition: Condition::Above(limit) },
+        expect: Expectation {
+            select: vec![Template::literal(key)],
+            condition: Condition::Above(limit),
+        },
     };
     BusySignal {
         at: at_scheduler(),
@@ -306,11 +367,17 @@ fn words(words: &[&str]) -> Result<Vec<Template>, TemplateError> {
 }
 
 fn here(port: &Name) -> PortReference {
-    PortReference { role: None, port: port.clone() }
+    PortReference {
+        role: None,
+        port: port.clone(),
+    }
 }
 
 fn at_scheduler() -> PortReference {
-    PortReference { role: Some(SCHEDULER), port: DASHBOARD }
+    PortReference {
+        role: Some(SCHEDULER),
+        port: DASHBOARD,
+    }
 }
 
 /// A question over HTTP. Importing Dask from a cold disk can take a minute, and a scheduler that works on a large
@@ -336,7 +403,12 @@ fn port(spec: &DaskSpec, endpoint: &str, name: &Name, usual: u16) -> PortPlan {
 }
 
 fn worker_port(name: &Name, usual: u16) -> PortPlan {
-    PortPlan { name: name.clone(), usual, fixed: None, host: None }
+    PortPlan {
+        name: name.clone(),
+        usual,
+        fixed: None,
+        host: None,
+    }
 }
 
 fn endpoint(
@@ -364,27 +436,45 @@ mod tests {
     use crate::plan;
 
     fn document(spec: &str) -> Document {
-        let text = format!("apiVersion: seaway.dev/v1alpha1\nkind: Dask\nmetadata: {{name: d}}\nspec: {spec}\n");
-        seaway_model::document::parse("test", text.as_bytes()).unwrap().remove(0)
+        let text =
+            format!("apiVersion: seaway.dev/v1alpha1\nkind: Dask\nmetadata: {{name: d}}\nspec: {spec}\n");
+        seaway_model::document::parse("test", text.as_bytes())
+            .unwrap()
+            .remove(0)
     }
 
     fn command(spec: &str, role: &str) -> String {
         let plan = plan(&document(spec)).unwrap();
-        let words: Vec<String> = plan.role(role).unwrap().command.iter().map(ToString::to_string).collect();
+        let words: Vec<String> = plan
+            .role(role)
+            .unwrap()
+            .command
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         words.join(" ")
     }
 
     #[test]
     fn the_worker_is_told_four_fifths_of_its_memory_in_bytes() {
         // facts/field.md 1.5 #1: the ARL passed 429496729e6.
-        let command = command("{workers: {resources: {memory: 512Mi, cpu: 1500m}, tags: {GPU: 2}}}", "worker");
-        assert!(command.contains("--nthreads 2 --memory-limit 429496729 --resources GPU=2"), "{command}");
+        let command = command(
+            "{workers: {resources: {memory: 512Mi, cpu: 1500m}, tags: {GPU: 2}}}",
+            "worker",
+        );
+        assert!(
+            command.contains("--nthreads 2 --memory-limit 429496729 --resources GPU=2"),
+            "{command}"
+        );
         assert!(command.contains("--no-nanny"), "{command}");
     }
 
     #[test]
     fn what_the_user_writes_is_never_a_reference() {
-        let plan = plan(&document("{env: {A: '${task}'}, workers: {args: ['${nothing}']}}")).unwrap();
+        let plan = plan(&document(
+            "{env: {A: '${task}'}, workers: {args: ['${nothing}']}}",
+        ))
+        .unwrap();
         let worker = plan.role("worker").unwrap();
         assert_eq!(worker.env["A"].references().count(), 0);
         assert_eq!(worker.command.last().unwrap().references().count(), 0);
@@ -402,14 +492,23 @@ mod tests {
     fn the_kernels_of_the_notebook_find_the_cluster() {
         let plan = plan(&document("{}")).unwrap();
         let env = &plan.role("notebook").unwrap().env;
-        assert_eq!(env["DASK_SCHEDULER_ADDRESS"].to_string(), "tcp://${scheduler.client.address}");
-        assert_eq!(env["ARL_DASK_SCHEDULER"].to_string(), "${scheduler.client.address}");
+        assert_eq!(
+            env["DASK_SCHEDULER_ADDRESS"].to_string(),
+            "tcp://${scheduler.client.address}"
+        );
+        assert_eq!(
+            env["ARL_DASK_SCHEDULER"].to_string(),
+            "${scheduler.client.address}"
+        );
     }
 
     #[test]
     fn roles_win_over_the_whole() {
         let plan = plan(&document("{env: {A: all, B: all}, workers: {env: {A: worker}}}")).unwrap();
         let env = &plan.role("worker").unwrap().env;
-        assert_eq!((env["A"].to_string(), env["B"].to_string()), ("worker".into(), "all".into()));
+        assert_eq!(
+            (env["A"].to_string(), env["B"].to_string()),
+            ("worker".into(), "all".into())
+        );
     }
 }

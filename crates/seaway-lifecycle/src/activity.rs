@@ -31,7 +31,11 @@ pub async fn activity(observation: &Observation) -> Option<Activity> {
     let endpoint = observation.plan.endpoints.iter().find(|endpoint| {
         Some(&endpoint.role) == signal.at.role.as_ref() && endpoint.port == signal.at.port
     })?;
-    let Some(at) = observation.endpoints.iter().find(|known| known.name == endpoint.name) else {
+    let Some(at) = observation
+        .endpoints
+        .iter()
+        .find(|known| known.name == endpoint.name)
+    else {
         return Some(Activity::Unknown("it has no address yet".into()));
     };
     let document: Value = match http::request(&at.address(), &signal.path, None, PATIENCE).await {

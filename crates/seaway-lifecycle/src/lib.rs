@@ -46,7 +46,11 @@ pub fn place(document: &Document, base: &Path, working_directory: &Path, home: O
             (Ok(rest), Some(home)) => home.join(rest),
             _ => path.clone(),
         };
-        *path = if expanded.is_absolute() { expanded } else { base.join(expanded) };
+        *path = if expanded.is_absolute() {
+            expanded
+        } else {
+            base.join(expanded)
+        };
     });
     placed.set_default_notebook_directory(working_directory);
     placed
@@ -60,7 +64,10 @@ pub fn plan(platform: &dyn Platform, document: &Document) -> Result<Plan, Lifecy
 }
 
 /// Brings several documents up. All of them are planned and checked before the first one starts.
-pub async fn up(platform: &dyn Platform, documents: &[Document]) -> Result<Vec<(Name, Applied)>, LifecycleError> {
+pub async fn up(
+    platform: &dyn Platform,
+    documents: &[Document],
+) -> Result<Vec<(Name, Applied)>, LifecycleError> {
     let plans = documents
         .iter()
         .map(|document| Ok((serde_json::to_value(document)?, plan(platform, document)?)))
@@ -83,7 +90,10 @@ pub async fn up(platform: &dyn Platform, documents: &[Document]) -> Result<Vec<(
 
 /// How an instance is; `None` when there is none.
 pub async fn observe(platform: &dyn Platform, name: &str) -> Result<Option<InstanceStatus>, LifecycleError> {
-    Ok(platform.observe(name).await?.map(|observation| status(platform.kind(), &observation)))
+    Ok(platform
+        .observe(name)
+        .await?
+        .map(|observation| status(platform.kind(), &observation)))
 }
 
 /// How all instances are, by name.

@@ -20,7 +20,10 @@ pub enum NameError {
     #[error("`{0}…` has {1} characters; a name has at most {MAX_LENGTH}")]
     TooLong(String, usize),
     /// A character outside `a-z`, `0-9`, `-`.
-    #[error("`{name}` is not a name: `{character}` is not allowed; {RULE}{}", suggestion(name))]
+    #[error(
+        "`{name}` is not a name: `{character}` is not allowed; {RULE}{}",
+        suggestion(name)
+    )]
     Character {
         /// The text given.
         name: String,
@@ -28,7 +31,10 @@ pub enum NameError {
         character: String,
     },
     /// `-` first or last.
-    #[error("`{name}` is not a name: it must begin and end with a letter or a digit{}", suggestion(name))]
+    #[error(
+        "`{name}` is not a name: it must begin and end with a letter or a digit{}",
+        suggestion(name)
+    )]
     Edge {
         /// The text given.
         name: String,
@@ -41,10 +47,20 @@ const RULE: &str = "names use lower-case letters, digits and `-` (RFC 1123)";
 fn suggestion(text: &str) -> String {
     let mapped: String = text
         .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
+        .map(|c| {
+            if c.is_ascii_alphanumeric() {
+                c.to_ascii_lowercase()
+            } else {
+                '-'
+            }
+        })
         .collect();
     let near = mapped.trim_matches('-');
-    if near.is_empty() || near.len() > MAX_LENGTH { String::new() } else { format!("; try `{near}`") }
+    if near.is_empty() || near.len() > MAX_LENGTH {
+        String::new()
+    } else {
+        format!("; try `{near}`")
+    }
 }
 
 /// A name of an instance, a role, a port or an endpoint: an RFC 1123 label of at most [`MAX_LENGTH`] characters.
@@ -88,10 +104,15 @@ impl FromStr for Name {
             return Err(NameError::TooLong(text.chars().take(20).collect(), length));
         }
         if let Some(c) = text.chars().find(|c| !matches!(c, 'a'..='z' | '0'..='9' | '-')) {
-            return Err(NameError::Character { name: text.to_owned(), character: c.escape_debug().to_string() });
+            return Err(NameError::Character {
+                name: text.to_owned(),
+                character: c.escape_debug().to_string(),
+            });
         }
         if text.starts_with('-') || text.ends_with('-') {
-            return Err(NameError::Edge { name: text.to_owned() });
+            return Err(NameError::Edge {
+                name: text.to_owned(),
+            });
         }
         Ok(Self(Cow::Owned(text.to_owned())))
     }
@@ -117,7 +138,9 @@ impl std::borrow::Borrow<str> for Name {
 
 impl<'de> Deserialize<'de> for Name {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(de::Error::custom)
     }
 }
 

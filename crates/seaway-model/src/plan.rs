@@ -17,7 +17,8 @@ use sha2::{Digest, Sha256};
 
 pub use self::{
     readiness::{
-        BusySignal, Check, Condition, Drain, Expectation, HttpCheck, NamedExpectation, PortReference, Probe, select,
+        BusySignal, Check, Condition, Drain, Expectation, HttpCheck, NamedExpectation, PortReference, Probe,
+        select,
     },
     template::{AddressPart, Reference, Template, TemplateError},
     validate::PlanError,
@@ -266,7 +267,10 @@ pub struct StopLadder {
 
 impl Default for StopLadder {
     fn default() -> Self {
-        Self { interrupt: Some(Period::from_secs(10)), terminate: Period::from_secs(5) }
+        Self {
+            interrupt: Some(Period::from_secs(10)),
+            terminate: Period::from_secs(5),
+        }
     }
 }
 
@@ -291,7 +295,10 @@ impl Role {
     pub fn revision(&self, plan: &Plan) -> String {
         let mut role = self.clone();
         role.replicas = 0;
-        let environment = role.environment.as_ref().and_then(|name| plan.environments.get(name));
+        let environment = role
+            .environment
+            .as_ref()
+            .and_then(|name| plan.environments.get(name));
         let parts = serde_json::json!({
             "role": role, "environment": environment, "files": plan.files, "data": plan.data,
         });

@@ -80,17 +80,25 @@ fn parse(text: &str, kind: &Kind) -> Result<u64, QuantityError> {
         what: kind.what,
         examples: kind.examples,
     };
-    let too_large =
-        || QuantityError::TooLarge { text: shorten(text), what: kind.what, maximum: kind.maximum.1 };
-    let too_small =
-        || QuantityError::TooSmall { text: shorten(text), what: kind.what, minimum: kind.minimum.1 };
+    let too_large = || QuantityError::TooLarge {
+        text: shorten(text),
+        what: kind.what,
+        maximum: kind.maximum.1,
+    };
+    let too_small = || QuantityError::TooSmall {
+        text: shorten(text),
+        what: kind.what,
+        minimum: kind.minimum.1,
+    };
 
     let trimmed = text.trim();
     let (negative, rest) = match trimmed.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, trimmed.strip_prefix('+').unwrap_or(trimmed)),
     };
-    let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+    let end = rest
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(rest.len());
     let (number, unit) = rest.split_at(end);
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
@@ -114,7 +122,11 @@ fn parse(text: &str, kind: &Kind) -> Result<u64, QuantityError> {
     if whole.len() > 20 {
         return Err(too_large());
     }
-    let whole: u128 = if whole.is_empty() { 0 } else { whole.parse().map_err(|_| syntax())? };
+    let whole: u128 = if whole.is_empty() {
+        0
+    } else {
+        whole.parse().map_err(|_| syntax())?
+    };
     let mut digits = fraction.chars().take(DECIMALS).collect::<String>();
     while digits.len() < DECIMALS {
         digits.push('0');
@@ -355,12 +367,21 @@ fn in_units(value: u64, units: &[(&'static str, u64)]) -> String {
         .iter()
         .rev()
         .find(|(_, worth)| value.is_multiple_of(*worth) && value >= *worth)
-        .map_or_else(|| value.to_string(), |(unit, worth)| format!("{}{unit}", value / worth))
+        .map_or_else(
+            || value.to_string(),
+            |(unit, worth)| format!("{}{unit}", value / worth),
+        )
 }
 
 impl fmt::Display for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const UNITS: &[(&str, u64)] = &[("", 1), ("Ki", 1 << 10), ("Mi", 1 << 20), ("Gi", 1 << 30), ("Ti", 1 << 40)];
+        const UNITS: &[(&str, u64)] = &[
+            ("", 1),
+            ("Ki", 1 << 10),
+            ("Mi", 1 << 20),
+            ("Gi", 1 << 30),
+            ("Ti", 1 << 40),
+        ];
         f.pad(&in_units(self.0, UNITS))
     }
 }
@@ -373,7 +394,16 @@ impl fmt::Display for Cpu {
 
 impl fmt::Display for Period {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&in_units(self.0, &[("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)]))
+        f.pad(&in_units(
+            self.0,
+            &[
+                ("ms", 1),
+                ("s", 1000),
+                ("m", 60_000),
+                ("h", 3_600_000),
+                ("d", 86_400_000),
+            ],
+        ))
     }
 }
 
@@ -399,15 +429,28 @@ mod tests {
         assert!(memory("much").contains("write it like `512Mi`"));
         assert!(memory("1.2.3Gi").contains("write it like"));
         assert!(memory("1e300").contains("no unit `e300`"));
-        assert!("0".parse::<Cpu>().unwrap_err().to_string().contains("at least 1m"));
-        assert!("2x".parse::<Period>().unwrap_err().to_string().contains("units are ms, s"));
+        assert!(
+            "0".parse::<Cpu>()
+                .unwrap_err()
+                .to_string()
+                .contains("at least 1m")
+        );
+        assert!(
+            "2x".parse::<Period>()
+                .unwrap_err()
+                .to_string()
+                .contains("units are ms, s")
+        );
     }
 
     #[test]
     fn numbers_without_quotes_are_quantities_too() {
         assert_eq!(serde_json::from_str::<Cpu>("1.5").unwrap().millis(), 1500);
         assert_eq!(serde_json::from_str::<Cpu>("2").unwrap().millis(), 2000);
-        assert_eq!(serde_json::from_str::<Period>("30").unwrap(), Period::from_secs(30));
+        assert_eq!(
+            serde_json::from_str::<Period>("30").unwrap(),
+            Period::from_secs(30)
+        );
         assert!(serde_json::from_str::<Cpu>("-1").is_err());
         assert!(serde_json::from_str::<Cpu>("true").is_err());
     }

@@ -180,7 +180,9 @@ impl Roles {
     /// The role of that name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&RoleStatus> {
-        self.0.iter().find_map(|(key, role)| (key.as_str() == name).then_some(role))
+        self.0
+            .iter()
+            .find_map(|(key, role)| (key.as_str() == name).then_some(role))
     }
 
     /// The roles with their names, in starting order.
@@ -243,7 +245,11 @@ impl Target {
 
 impl From<&Endpoint> for EndpointStatus {
     fn from(endpoint: &Endpoint) -> Self {
-        Self { url: endpoint.url(), address: endpoint.address(), token_file: endpoint.token_file.clone() }
+        Self {
+            url: endpoint.url(),
+            address: endpoint.address(),
+            token_file: endpoint.token_file.clone(),
+        }
     }
 }
 
@@ -252,7 +258,9 @@ impl RoleStatus {
     #[must_use]
     pub fn compute(desired: u32, memory: Option<MemoryStatus>, tasks: Vec<TaskStatus>) -> Self {
         let wanted = |task: &&TaskStatus| !matches!(task.state, TaskState::Retiring | TaskState::Stopping);
-        let count = |state| u32::try_from(tasks.iter().filter(|task| task.state == state).count()).unwrap_or(u32::MAX);
+        let count = |state| {
+            u32::try_from(tasks.iter().filter(|task| task.state == state).count()).unwrap_or(u32::MAX)
+        };
         let ready = count(TaskState::Ready);
         // The task that says most about why the role is not complete: one that failed before one that waits.
         let severity = |task: &&TaskStatus| match task.state {
@@ -265,19 +273,27 @@ impl RoleStatus {
             TaskState::Stopping => 6,
             TaskState::Ready => 7,
         };
-        let telling = tasks.iter().filter(|task| task.state != TaskState::Ready).min_by_key(severity);
+        let telling = tasks
+            .iter()
+            .filter(|task| task.state != TaskState::Ready)
+            .min_by_key(severity);
         let reason = match telling {
             None => String::new(),
             Some(task) if tasks.len() == 1 => task.reason.clone(),
             Some(task) => {
                 let others = tasks.iter().filter(|t| t.state == task.state).count() - 1;
-                let more = if others > 0 { format!(" (and {others} more)") } else { String::new() };
+                let more = if others > 0 {
+                    format!(" (and {others} more)")
+                } else {
+                    String::new()
+                };
                 format!("{}: {}{more}", task.name, task.reason)
             }
         };
         Self {
             desired,
-            ready: ready.min(desired.max(u32::try_from(tasks.iter().filter(wanted).count()).unwrap_or(desired))),
+            ready: ready
+                .min(desired.max(u32::try_from(tasks.iter().filter(wanted).count()).unwrap_or(desired))),
             state: telling.map_or(TaskState::Ready, |task| task.state),
             reason,
             restarts: tasks.iter().map(|task| task.restarts).sum(),
@@ -327,7 +343,11 @@ pub fn overall(
     let Some(incomplete) = roles.iter().find(|(_, role)| !complete(role)) else {
         return (State::Ready, String::new());
     };
-    let state = if was_ready { State::Degraded } else { State::Starting };
+    let state = if was_ready {
+        State::Degraded
+    } else {
+        State::Starting
+    };
     (state, describe(incomplete))
 }
 
@@ -350,7 +370,10 @@ mod tests {
 
     fn roles(tasks: Vec<TaskStatus>) -> Roles {
         let desired = u32::try_from(tasks.len()).unwrap();
-        Roles(vec![(Name::literal("worker"), RoleStatus::compute(desired, None, tasks))])
+        Roles(vec![(
+            Name::literal("worker"),
+            RoleStatus::compute(desired, None, tasks),
+        )])
     }
 
     #[test]
@@ -373,8 +396,14 @@ mod tests {
         let ready = || task("worker-0", TaskState::Ready, "");
         let starting = || task("worker-1", TaskState::Starting, "does not answer yet");
         let state = |target, was_ready, tasks| overall(target, was_ready, None, None, &roles(tasks)).0;
-        assert_eq!(state(Target::Up, false, vec![ready(), starting()]), State::Starting);
-        assert_eq!(state(Target::Up, true, vec![ready(), starting()]), State::Degraded);
+        assert_eq!(
+            state(Target::Up, false, vec![ready(), starting()]),
+            State::Starting
+        );
+        assert_eq!(
+            state(Target::Up, true, vec![ready(), starting()]),
+            State::Degraded
+        );
         assert_eq!(state(Target::Up, false, vec![ready()]), State::Ready);
         let failed = task("worker-1", TaskState::Failed, "command not found");
         assert_eq!(
@@ -383,14 +412,24 @@ mod tests {
         );
         assert_eq!(state(Target::Down, true, vec![ready()]), State::Stopped);
         let nothing = Roles::default();
-        assert_eq!(overall(Target::Up, false, Some("no Python"), None, &nothing).0, State::Failed);
-        assert_eq!(overall(Target::Up, false, None, Some("installing"), &nothing).0, State::Starting);
+        assert_eq!(
+            overall(Target::Up, false, Some("no Python"), None, &nothing).0,
+            State::Failed
+        );
+        assert_eq!(
+            overall(Target::Up, false, None, Some("installing"), &nothing).0,
+            State::Starting
+        );
     }
 
     #[test]
     fn roles_keep_their_order_in_json() {
         let status = |_| RoleStatus::compute(0, None, Vec::new());
-        let roles = Roles(["scheduler", "notebook", "a"].map(|n| (n.parse().unwrap(), status(n))).to_vec());
+        let roles = Roles(
+            ["scheduler", "notebook", "a"]
+                .map(|n| (n.parse().unwrap(), status(n)))
+                .to_vec(),
+        );
         let text = serde_json::to_string(&roles).unwrap();
         assert!(text.find("scheduler") < text.find("notebook"));
         assert_eq!(serde_json::from_str::<Roles>(&text).unwrap(), roles);

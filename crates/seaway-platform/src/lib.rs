@@ -97,11 +97,16 @@ impl PlatformError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::NotFound { nearest: Some(nearest), .. } => format!("did you mean `{nearest}`?"),
+            Self::NotFound {
+                nearest: Some(nearest),
+                ..
+            } => format!("did you mean `{nearest}`?"),
             Self::NotFound { nearest: None, .. } => "`seaway ls` lists the instances".into(),
             Self::Busy { name, .. } => {
-                format!("wait for it (`seaway status {name} --watch`), take it down (`seaway down {name}`), or choose \
-                         another name (`--name`)")
+                format!(
+                    "wait for it (`seaway status {name} --watch`), take it down (`seaway down {name}`), or choose \
+                         another name (`--name`)"
+                )
             }
             Self::Port(local::ports::PortError::Taken { .. }) => {
                 "choose another port under spec.endpoints, or none for a free one".into()

@@ -29,7 +29,7 @@ use std::{
 use async_trait::async_trait;
 use jiff::Timestamp;
 use nix::sys::signal::Signal;
-use seaway_agent::{boot_id, environment};
+use seaway_agent::{ProcessIdentity, boot_id, environment};
 use seaway_model::{
     Name,
     plan::Plan,
@@ -41,7 +41,7 @@ use self::{
     paths::private_folder,
     store::{InstanceRecord, ScaleRecord, Store, TaskRecord},
 };
-use crate::{Applied, LogSource, ObservedRole, Observation, Platform, PlatformError};
+use crate::{Applied, LogSource, Observation, ObservedRole, Platform, PlatformError};
 
 /// How a supervisor is started: the program and its arguments, to which the instance's name is added.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +74,12 @@ impl LocalPlatform {
     /// The platform with its state in `paths`. Nothing is read or made yet.
     #[must_use]
     pub const fn new(paths: Paths, supervisor: SupervisorCommand) -> Self {
-        Self { paths, supervisor, store: OnceCell::new(), seen: Cell::new(None) }
+        Self {
+            paths,
+            supervisor,
+            store: OnceCell::new(),
+            seen: Cell::new(None),
+        }
     }
 
     /// Where the platform keeps things.
@@ -100,13 +105,19 @@ impl LocalPlatform {
     }
 
     fn not_found(&self, name: &str) -> PlatformError {
-        let names = self.store().and_then(|store| Ok(store.records().instances()?)).unwrap_or_default();
+        let names = self
+            .store()
+            .and_then(|store| Ok(store.records().instances()?))
+            .unwrap_or_default();
         let nearest = names
             .into_iter()
             .map(|record| record.name)
             .filter(|candidate| is_near(candidate.as_str(), name))
             .min_by_key(|candidate| candidate.as_str().len().abs_diff(name.len()));
-        PlatformError::NotFound { name: name.to_owned(), nearest }
+        PlatformError::NotFound {
+            name: name.to_owned(),
+            nearest,
+        }
     }
 
     /// Makes sure that somebody looks after an instance, and tells it to look at the store now.
@@ -124,7 +135,12 @@ impl LocalPlatform {
         let files = self.paths.instance(record.name.as_str(), &record.id);
         private_folder(files.root()).map_err(failed(files.root()))?;
         let path = files.supervisor_log();
-        let log = File::options().append(true).create(true).mode(0o600).open(&path).map_err(failed(&path))?;
+        let log = File::options()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(failed(&path))?;
         let errors = log.try_clone().map_err(failed(&path))?;
         let mut command = Command::new(&self.supervisor.program);
         command.args(&self.supervisor.arguments).arg(record.name.as_str());
@@ -132,11 +148,18 @@ impl LocalPlatform {
         for mark in environment::ALL {
             command.env_remove(mark);
         }
-        command.current_dir("/").stdin(Stdio::null()).stdout(log).stderr(errors);
-        command.spawn().map(drop).map_err(|error| PlatformError::Supervisor {
-            name: record.name.clone(),
-            reason: format!("{}: {error}", self.supervisor.program.display()),
-        })
+        command
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(errors);
+        command
+            .spawn()
+            .map(drop)
+            .map_err(|error| PlatformError::Supervisor {
+                name: record.name.clone(),
+                reason: format!("{}: {error}", self.supervisor.program.display()),
+            })
     }
 
     /// Whether an instance lost all its processes because the machine was started anew.
@@ -146,7 +169,8 @@ impl LocalPlatform {
 
     /// Starts a supervisor for an instance that has lost its own, and waits until that one has looked around.
     async fn recover(&self, record: InstanceRecord) -> Result<Option<InstanceRecord>, PlatformError> {
-        let alive = |record: &InstanceRecord| record.supervisor.as_ref().is_some_and(|s| s.is_alive());
+        let alive =
+            |record: &InstanceRecord| record.supervisor.as_ref().is_some_and(ProcessIdentity::is_alive);
         if alive(&record) || Self::is_of_earlier_boot(&record) {
             return Ok(Some(record));
         }
@@ -172,22 +196,35 @@ impl LocalPlatform {
     fn bury(&self, record: &InstanceRecord) -> Result<(), PlatformError> {
         let files = self.paths.instance(record.name.as_str(), &record.id);
         remove_folder(files.root())?;
-        self.store()?.transaction(|records| records.remove_instance(record.name.as_str(), &record.id))?;
+        self.store()?
+            .transaction(|records| records.remove_instance(record.name.as_str(), &record.id))?;
         Ok(())
     }
 
     /// Removes folders of instances that have no record: their command was killed before it wrote one.
     fn sweep(&self) -> Result<(), PlatformError> {
-        let Ok(entries) = std::fs::read_dir(self.paths.instances()) else { return Ok(()) };
+        let Ok(entries) = std::fs::read_dir(self.paths.instances()) else {
+            return Ok(());
+        };
         let records = self.store()?.records().instances()?;
         let known: Vec<PathBuf> = records
             .iter()
-            .map(|record| self.paths.instance(record.name.as_str(), &record.id).root().to_owned())
+            .map(|record| {
+                self.paths
+                    .instance(record.name.as_str(), &record.id)
+                    .root()
+                    .to_owned()
+            })
             .collect();
-        for folder in entries.flatten().map(|entry| entry.path()).filter(|path| !known.contains(path)) {
-            let old = folder.metadata().and_then(|meta| meta.modified()).is_ok_and(|modified| {
-                modified.elapsed().is_ok_and(|age| age > SPAWN_WITHIN)
-            });
+        for folder in entries
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| !known.contains(path))
+        {
+            let old = folder
+                .metadata()
+                .and_then(|meta| meta.modified())
+                .is_ok_and(|modified| modified.elapsed().is_ok_and(|age| age > SPAWN_WITHIN));
             let free = File::open(folder.join("lock")).map_or(true, |lock| lock.try_lock().is_ok());
             if old && free {
                 remove_folder(&folder)?;
@@ -197,7 +234,12 @@ impl LocalPlatform {
     }
 
     /// Writes the record of an instance, or changes it.
-    fn write_record(&self, document: &serde_json::Value, plan: &Plan, id: &str) -> Result<Applied, PlatformError> {
+    fn write_record(
+        &self,
+        document: &serde_json::Value,
+        plan: &Plan,
+        id: &str,
+    ) -> Result<Applied, PlatformError> {
         let name = plan.instance.as_str();
         self.store()?.transaction(|records| {
             let Some(existing) = records.instance(name)? else {
@@ -222,14 +264,23 @@ impl LocalPlatform {
             };
             if existing.target != Target::Up {
                 let doing = "is going down".to_owned();
-                return Err(PlatformError::Busy { name: existing.name, doing });
+                return Err(PlatformError::Busy {
+                    name: existing.name,
+                    doing,
+                });
             }
             let failed = existing.blocked.is_some()
-                || records.tasks(name)?.iter().any(|task| task.state == TaskState::Failed);
+                || records
+                    .tasks(name)?
+                    .iter()
+                    .any(|task| task.state == TaskState::Failed);
             if !existing.was_ready && !failed {
                 let since = existing.created.strftime("%H:%M:%S UTC");
                 let doing = format!("is already coming up: another `seaway up` began it at {since}");
-                return Err(PlatformError::Busy { name: existing.name, doing });
+                return Err(PlatformError::Busy {
+                    name: existing.name,
+                    doing,
+                });
             }
             if existing.document == *document && existing.plan == *plan && !failed {
                 return Ok(Applied::Unchanged);
@@ -258,12 +309,21 @@ impl LocalPlatform {
             .iter()
             .map(|role| {
                 let tasks = tasks.remove(&role.name).unwrap_or_default();
-                let keeper = tasks.first().map_or(MemoryKeeper::Nobody, |task| task.memory_keeper);
+                let keeper = tasks
+                    .first()
+                    .map_or(MemoryKeeper::Nobody, |task| task.memory_keeper);
                 let desired = scales.iter().find(|scale| scale.role == role.name);
                 let observed = ObservedRole {
                     desired: desired.map_or(role.replicas, |scale| scale.desired),
-                    memory: role.resources.memory.map(|limit| MemoryStatus { limit, kept_by: keeper }),
-                    tasks: if ended { Vec::new() } else { tasks.into_iter().map(status).collect() },
+                    memory: role.resources.memory.map(|limit| MemoryStatus {
+                        limit,
+                        kept_by: keeper,
+                    }),
+                    tasks: if ended {
+                        Vec::new()
+                    } else {
+                        tasks.into_iter().map(status).collect()
+                    },
                 };
                 (role.name.clone(), observed)
             })
@@ -282,7 +342,11 @@ impl LocalPlatform {
             created: record.created,
             was_ready: record.was_ready,
             preparing: record.preparing,
-            blocked: if ended { Some("the machine was started anew".to_owned()) } else { record.blocked },
+            blocked: if ended {
+                Some("the machine was started anew".to_owned())
+            } else {
+                record.blocked
+            },
             ended,
             notes,
             announcements: record.announcements,
@@ -319,7 +383,11 @@ fn remove_folder(folder: &Path) -> Result<(), PlatformError> {
 
 /// Whether two names differ by little: a prefix, or a letter or two.
 fn is_near(candidate: &str, name: &str) -> bool {
-    let common = candidate.chars().zip(name.chars()).take_while(|(a, b)| a == b).count();
+    let common = candidate
+        .chars()
+        .zip(name.chars())
+        .take_while(|(a, b)| a == b)
+        .count();
     common >= 3 && candidate.len().abs_diff(name.len()) <= 4
 }
 
@@ -329,8 +397,12 @@ pub fn disk_is_full(folder: &Path) -> Option<String> {
     // Below this, a write of any size can fail.
     const NOTHING: u64 = 1 << 20;
     let disk = rustix::fs::statvfs(folder).ok()?;
-    (disk.f_bavail.saturating_mul(disk.f_frsize) < NOTHING)
-        .then(|| format!("the disk that holds `{}` is full: output of tasks may be lost", folder.display()))
+    (disk.f_bavail.saturating_mul(disk.f_frsize) < NOTHING).then(|| {
+        format!(
+            "the disk that holds `{}` is full: output of tasks may be lost",
+            folder.display()
+        )
+    })
 }
 
 /// The environment that tasks get: the caller's, without what belongs to its shell or to another instance.
@@ -352,7 +424,11 @@ impl Platform for LocalPlatform {
             if !data.path.is_dir() {
                 return Err(PlatformError::Unsupported {
                     platform: "local",
-                    what: format!("data directory `{}` (spec.data): `{}` is not a folder", data.name, data.path.display()),
+                    what: format!(
+                        "data directory `{}` (spec.data): `{}` is not a folder",
+                        data.name,
+                        data.path.display()
+                    ),
                 });
             }
         }
@@ -362,7 +438,11 @@ impl Platform for LocalPlatform {
             {
                 return Err(PlatformError::Unsupported {
                     platform: "local",
-                    what: format!("the directory of role `{}`: `{}` is not a folder", role.name, folder.display()),
+                    what: format!(
+                        "the directory of role `{}`: `{}` is not a folder",
+                        role.name,
+                        folder.display()
+                    ),
                 });
             }
         }
@@ -401,7 +481,9 @@ impl Platform for LocalPlatform {
     async fn observe(&self, name: &str) -> Result<Option<Observation>, PlatformError> {
         let found = self.store()?.records().instance(name)?;
         let Some(record) = found else { return Ok(None) };
-        let Some(record) = self.recover(record).await? else { return Ok(None) };
+        let Some(record) = self.recover(record).await? else {
+            return Ok(None);
+        };
         self.observation(record).map(Some)
     }
 
@@ -410,7 +492,13 @@ impl Platform for LocalPlatform {
         if self.store.get().is_none() && !self.paths.store().exists() {
             return Ok(Vec::new());
         }
-        Ok(self.store()?.records().instances()?.into_iter().map(|record| record.name).collect())
+        Ok(self
+            .store()?
+            .records()
+            .instances()?
+            .into_iter()
+            .map(|record| record.name)
+            .collect())
     }
 
     async fn changed(&self, longest: Duration) -> Result<(), PlatformError> {
@@ -427,7 +515,10 @@ impl Platform for LocalPlatform {
     async fn scale(&self, name: &str, role: &str, replicas: u32, forced: bool) -> Result<(), PlatformError> {
         let record = self.record(name)?;
         if record.target != Target::Up {
-            return Err(PlatformError::Busy { name: record.name, doing: "is going down".into() });
+            return Err(PlatformError::Busy {
+                name: record.name,
+                doing: "is going down".into(),
+            });
         }
         let roles = &record.plan.roles;
         let Some(found) = record.plan.role(role) else {
@@ -441,11 +532,20 @@ impl Platform for LocalPlatform {
             return Err(PlatformError::NotScalable {
                 instance: record.name.clone(),
                 role: role.to_owned(),
-                scalable: roles.iter().filter(|role| role.scalable).map(|role| role.name.to_string()).collect(),
+                scalable: roles
+                    .iter()
+                    .filter(|role| role.scalable)
+                    .map(|role| role.name.to_string())
+                    .collect(),
             });
         }
-        let scale = ScaleRecord { role: found.name.clone(), desired: replicas, forced };
-        self.store()?.transaction(|records| records.set_scale(name, &scale))?;
+        let scale = ScaleRecord {
+            role: found.name.clone(),
+            desired: replicas,
+            forced,
+        };
+        self.store()?
+            .transaction(|records| records.set_scale(name, &scale))?;
         self.wake(&record)
     }
 
@@ -457,7 +557,8 @@ impl Platform for LocalPlatform {
         let target = if forced { Target::ForcedDown } else { Target::Down };
         // A forced end is never taken back to a gentle one.
         if record.target != Target::ForcedDown && record.target != target {
-            self.store()?.transaction(|records| records.set_target(name, target))?;
+            self.store()?
+                .transaction(|records| records.set_target(name, target))?;
         }
         self.wake(&record)
     }
@@ -469,24 +570,44 @@ impl Platform for LocalPlatform {
         let mut sources: Vec<LogSource> = tasks
             .iter()
             .filter(|task| only.is_none_or(|only| only == task.role.as_str() || only == task.name()))
-            .map(|task| LogSource { task: task.name(), path: files.log(&task.name()) })
+            .map(|task| LogSource {
+                task: task.name(),
+                path: files.log(&task.name()),
+            })
             .collect();
         if only == Some("supervisor") {
-            sources.push(LogSource { task: "supervisor".into(), path: files.supervisor_log() });
+            sources.push(LogSource {
+                task: "supervisor".into(),
+                path: files.supervisor_log(),
+            });
         }
         if sources.is_empty()
             && let Some(only) = only
         {
-            let mut known: Vec<String> = record.plan.roles.iter().map(|role| role.name.to_string()).collect();
+            let mut known: Vec<String> = record
+                .plan
+                .roles
+                .iter()
+                .map(|role| role.name.to_string())
+                .collect();
             known.extend(tasks.iter().map(TaskRecord::name));
             known.push("supervisor".into());
-            return Err(PlatformError::NoRole { instance: record.name, role: only.to_owned(), known });
+            return Err(PlatformError::NoRole {
+                instance: record.name,
+                role: only.to_owned(),
+                known,
+            });
         }
         Ok(sources)
     }
 }
 
 fn write_environment(path: &Path) -> std::io::Result<()> {
-    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    let mut file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
     file.write_all(&serde_json::to_vec(&environment_of_caller())?)
 }

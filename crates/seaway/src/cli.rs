@@ -12,9 +12,11 @@ use crate::commands::run::RunArguments;
 /// reach it, shows how it is, and takes it down without a trace.
 #[derive(Debug, Parser)]
 #[command(name = "seaway", version, max_term_width = 100, propagate_version = true)]
-#[command(after_help = "Start here:\n  seaway up dask        a Dask cluster with JupyterLab, until Ctrl-C\n  \
+#[command(
+    after_help = "Start here:\n  seaway up dask        a Dask cluster with JupyterLab, until Ctrl-C\n  \
                         seaway doctor         what this machine has and lacks\n  \
-                        seaway COMMAND --help what a command does, with examples")]
+                        seaway COMMAND --help what a command does, with examples"
+)]
 pub(crate) struct Cli {
     /// The command.
     #[command(subcommand)]
@@ -96,7 +98,11 @@ pub(crate) enum OutputFormat {
 #[derive(Debug, Args)]
 pub(crate) struct SourceArguments {
     /// A preset to start from: `dask`.
-    #[arg(value_name = "PRESET", conflicts_with = "file", required_unless_present = "file")]
+    #[arg(
+        value_name = "PRESET",
+        conflicts_with = "file",
+        required_unless_present = "file"
+    )]
     pub(crate) preset: Option<String>,
     /// A file with instance documents; `-` for standard input. They come up together.
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -111,11 +117,13 @@ pub(crate) struct SourceArguments {
 
 /// `seaway up`.
 #[derive(Debug, Args)]
-#[command(after_long_help = "Examples:\n  seaway up dask\n  seaway up dask --name big --set workers.replicas=8 --set \
+#[command(
+    after_long_help = "Examples:\n  seaway up dask\n  seaway up dask --name big --set workers.replicas=8 --set \
                              workers.resources.memory=4Gi\n  seaway up -f cluster.yaml --detach\n\nWithout --detach the \
                              command stays: it shows how the instance is, Ctrl-C takes everything down, a second Ctrl-C \
                              does it by force. An instance that could not become ready is taken down too; with --detach \
-                             it stays for `seaway status` and `seaway logs`.")]
+                             it stays for `seaway status` and `seaway logs`."
+)]
 pub(crate) struct UpArguments {
     #[command(flatten)]
     pub(crate) source: SourceArguments,
@@ -132,10 +140,12 @@ pub(crate) struct UpArguments {
 
 /// `seaway down`.
 #[derive(Debug, Args)]
-#[command(after_long_help = "Examples:\n  seaway down dask\n  seaway down --all\n  seaway down -f cluster.yaml\n\nTasks \
+#[command(
+    after_long_help = "Examples:\n  seaway down dask\n  seaway down --all\n  seaway down -f cluster.yaml\n\nTasks \
                              are asked to end, dependents before those they depend on, and ended by force when they take \
                              too long. The command returns when nothing of the instance is left: no process, no file, no \
-                             entry in a directory.")]
+                             entry in a directory."
+)]
 pub(crate) struct DownArguments {
     /// The instances.
     #[arg(value_name = "NAME", required_unless_present_any = ["all", "file"])]
@@ -153,8 +163,10 @@ pub(crate) struct DownArguments {
 
 /// `seaway status`.
 #[derive(Debug, Args)]
-#[command(after_long_help = "Examples:\n  seaway status\n  seaway status dask --watch\n  seaway status dask --output json\n\n\
-                             The JSON is a contract; the reference has its schema.")]
+#[command(
+    after_long_help = "Examples:\n  seaway status\n  seaway status dask --watch\n  seaway status dask --output json\n\n\
+                             The JSON is a contract; the reference has its schema."
+)]
 pub(crate) struct StatusArguments {
     /// The instance; all of them when absent.
     #[arg(value_name = "NAME")]
@@ -180,8 +192,10 @@ pub(crate) struct LsArguments {
 
 /// `seaway logs`.
 #[derive(Debug, Args)]
-#[command(after_long_help = "Examples:\n  seaway logs dask\n  seaway logs dask worker -f\n  seaway logs dask worker-0 --tail \
-                             1000\n  seaway logs dask supervisor")]
+#[command(
+    after_long_help = "Examples:\n  seaway logs dask\n  seaway logs dask worker -f\n  seaway logs dask worker-0 --tail \
+                             1000\n  seaway logs dask supervisor"
+)]
 pub(crate) struct LogsArguments {
     /// The instance.
     #[arg(value_name = "NAME")]
@@ -210,10 +224,12 @@ pub(crate) struct DescribeArguments {
 
 /// `seaway scale`.
 #[derive(Debug, Args)]
-#[command(after_long_help = "Examples:\n  seaway scale dask worker=4\n  seaway scale dask worker=1 --timeout 10m\n\nFewer \
+#[command(
+    after_long_help = "Examples:\n  seaway scale dask worker=4\n  seaway scale dask worker=1 --timeout 10m\n\nFewer \
                              tasks: the idlest are asked to hand over their data and to finish what they run, and are \
                              stopped when they hold nothing. What holds work or the only copy of data is not stopped, \
-                             unless with --force.")]
+                             unless with --force."
+)]
 pub(crate) struct ScaleArguments {
     /// The instance.
     #[arg(value_name = "NAME")]
@@ -231,8 +247,10 @@ pub(crate) struct ScaleArguments {
 
 /// `seaway plan`.
 #[derive(Debug, Args)]
-#[command(after_long_help = "Examples:\n  seaway plan dask\n  seaway plan -f cluster.yaml --output json\n\nThe plan is what \
-                             a platform gets: `${…}` in it is filled in by the platform when it starts a task.")]
+#[command(
+    after_long_help = "Examples:\n  seaway plan dask\n  seaway plan -f cluster.yaml --output json\n\nThe plan is what \
+                             a platform gets: `${…}` in it is filled in by the platform when it starts a task."
+)]
 pub(crate) struct PlanArguments {
     #[command(flatten)]
     pub(crate) source: SourceArguments,
@@ -270,9 +288,11 @@ pub(crate) struct DoctorArguments {
 
 /// `seaway completion`.
 #[derive(Debug, Args)]
-#[command(after_long_help = "Examples:\n  seaway completion bash > ~/.local/share/bash-completion/completions/seaway\n  \
+#[command(
+    after_long_help = "Examples:\n  seaway completion bash > ~/.local/share/bash-completion/completions/seaway\n  \
                              seaway completion zsh > ~/.zfunc/_seaway\n  seaway completion fish > \
-                             ~/.config/fish/completions/seaway.fish")]
+                             ~/.config/fish/completions/seaway.fish"
+)]
 pub(crate) struct CompletionArguments {
     /// The shell.
     pub(crate) shell: clap_complete::Shell,

@@ -10,7 +10,10 @@ use seaway_platform::PlatformError;
 pub(crate) const EXIT_CODES: [(u8, &str); 7] = [
     (0, "Done. For `seaway run`, the code of the command itself."),
     (1, "It failed; the message says what, why and what to do."),
-    (2, "The command line or an instance document is wrong; nothing was started."),
+    (
+        2,
+        "The command line or an instance document is wrong; nothing was started.",
+    ),
     (3, "There is no instance of that name."),
     (4, "The name is in use: the instance is coming up or going down."),
     (5, "An instance could not become ready; its status says why."),
@@ -47,7 +50,11 @@ pub(crate) type Outcome = Result<u8, Failure>;
 impl Failure {
     /// A failure in words.
     pub(crate) fn new(code: u8, message: impl fmt::Display) -> Self {
-        Self { code, error: anyhow::anyhow!("{message}"), hint: None }
+        Self {
+            code,
+            error: anyhow::anyhow!("{message}"),
+            hint: None,
+        }
     }
 
     /// The same failure with what to do about it.
@@ -81,12 +88,16 @@ impl From<PlatformError> for Failure {
         let code = match &error {
             PlatformError::NotFound { .. } => NOT_FOUND,
             PlatformError::Busy { .. } => CONFLICT,
-            PlatformError::NoRole { .. } | PlatformError::NotScalable { .. } | PlatformError::Unsupported { .. } => {
-                USAGE
-            }
+            PlatformError::NoRole { .. }
+            | PlatformError::NotScalable { .. }
+            | PlatformError::Unsupported { .. } => USAGE,
             _ => FAILED,
         };
-        Self { code, hint: error.hint(), error: error.into() }
+        Self {
+            code,
+            hint: error.hint(),
+            error: error.into(),
+        }
     }
 }
 
@@ -94,25 +105,41 @@ impl From<LifecycleError> for Failure {
     fn from(error: LifecycleError) -> Self {
         match error {
             LifecycleError::Platform(error) => error.into(),
-            other => Self { code: FAILED, error: other.into(), hint: None },
+            other => Self {
+                code: FAILED,
+                error: other.into(),
+                hint: None,
+            },
         }
     }
 }
 
 impl From<DocumentErrors> for Failure {
     fn from(errors: DocumentErrors) -> Self {
-        Self { code: USAGE, error: errors.into(), hint: None }
+        Self {
+            code: USAGE,
+            error: errors.into(),
+            hint: None,
+        }
     }
 }
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
-        Self { code: FAILED, error: error.into(), hint: None }
+        Self {
+            code: FAILED,
+            error: error.into(),
+            hint: None,
+        }
     }
 }
 
 impl From<serde_json::Error> for Failure {
     fn from(error: serde_json::Error) -> Self {
-        Self { code: FAILED, error: error.into(), hint: None }
+        Self {
+            code: FAILED,
+            error: error.into(),
+            hint: None,
+        }
     }
 }

@@ -16,9 +16,20 @@ pub(crate) struct Live {
     bars: MultiProgress,
     terminal: bool,
     lines: BTreeMap<String, ProgressBar>,
-    said: BTreeMap<String, String>,
+    said: BTreeMap<String, Said>,
     began: Instant,
 }
+
+/// What was last said of a thing, and when.
+struct Said {
+    text: String,
+    state: State,
+    at: Instant,
+}
+
+/// Where lines cannot be drawn again, a reason that changes while the state does not is told this often: an
+/// installation names a hundred packages.
+const SELDOM: Duration = Duration::from_secs(5);
 
 impl Live {
     /// A view with nothing in it yet.
@@ -37,15 +48,31 @@ impl Live {
     pub(crate) fn show(&mut self, all: &[InstanceStatus]) {
         let mut lines = Vec::new();
         for status in all {
-            let reason = if status.reason.is_empty() { String::new() } else { format!(": {}", status.reason) };
-            lines.push((status.name.to_string(), format!("{} {:?}{reason}", status.name, status.state), status.state));
+            let reason = if status.reason.is_empty() {
+                String::new()
+            } else {
+                format!(": {}", status.reason)
+            };
+            lines.push((
+                status.name.to_string(),
+                format!("{} {:?}{reason}", status.name, status.state),
+                status.state,
+            ));
             // Nothing to say of roles before the first task can start, or when there is a reason for the whole.
             if status.roles.iter().all(|(_, role)| role.tasks.is_empty()) {
                 continue;
             }
             for (name, role) in status.roles.iter() {
-                let state = if role.ready >= role.desired { State::Ready } else { State::Starting };
-                let reason = if role.reason.is_empty() { String::new() } else { format!("  {}", role.reason) };
+                let state = if role.ready >= role.desired {
+                    State::Ready
+                } else {
+                    State::Starting
+                };
+                let reason = if role.reason.is_empty() {
+                    String::new()
+                } else {
+                    format!("  {}", role.reason)
+                };
                 let text = format!("  {name:<10} {}/{}{reason}", role.ready, role.desired);
                 lines.push((format!("{}/{name}", status.name), text, state));
             }
@@ -58,8 +85,12 @@ impl Live {
     }
 
     fn draw(&mut self, lines: Vec<(String, String, State)>) {
-        let gone: Vec<String> =
-            self.lines.keys().filter(|key| !lines.iter().any(|(other, ..)| other == *key)).cloned().collect();
+        let gone: Vec<String> = self
+            .lines
+            .keys()
+            .filter(|key| !lines.iter().any(|(other, ..)| other == *key))
+            .cloned()
+            .collect();
         for key in gone {
             if let Some(bar) = self.lines.remove(&key) {
                 bar.finish_and_clear();
@@ -86,10 +117,18 @@ impl Live {
     }
 
     fn tell(&mut self, lines: Vec<(String, String, State)>) {
-        for (key, text, _) in lines {
-            if self.said.get(&key) != Some(&text) {
-                output::say(&format!("[{:6.1} s] {}", self.began.elapsed().as_secs_f32(), text.trim_start()));
-                self.said.insert(key, text);
+        for (key, text, state) in lines {
+            let now = Instant::now();
+            let news = self.said.get(&key).is_none_or(|said| {
+                said.text != text && (said.state != state || now.duration_since(said.at) >= SELDOM)
+            });
+            if news {
+                output::say(&format!(
+                    "[{:6.1} s] {}",
+                    self.began.elapsed().as_secs_f32(),
+                    text.trim_start()
+                ));
+                self.said.insert(key, Said { text, state, at: now });
             }
         }
     }

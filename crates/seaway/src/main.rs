@@ -73,8 +73,10 @@ fn paths() -> Result<Paths, Failure> {
 }
 
 fn platform() -> Result<LocalPlatform, Failure> {
-    let supervisor =
-        SupervisorCommand { program: std::env::current_exe()?, arguments: vec!["supervise".to_owned()] };
+    let supervisor = SupervisorCommand {
+        program: std::env::current_exe()?,
+        arguments: vec!["supervise".to_owned()],
+    };
     Ok(LocalPlatform::new(paths()?, supervisor))
 }
 

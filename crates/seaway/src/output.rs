@@ -40,7 +40,8 @@ pub(crate) fn emit<T: Serialize>(
         OutputFormat::Table => print(&table()),
         OutputFormat::Json => print(&serde_json::to_string_pretty(value)?),
         OutputFormat::Yaml => {
-            let yaml = serde_saphyr::to_string(value).map_err(|error| Failure::new(crate::failure::FAILED, error))?;
+            let yaml = serde_saphyr::to_string(value)
+                .map_err(|error| Failure::new(crate::failure::FAILED, error))?;
             print(&yaml)
         }
     }
@@ -49,7 +50,10 @@ pub(crate) fn emit<T: Serialize>(
 /// A table without lines, cut to the width of the terminal.
 pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
-    table.load_style(TableStyle::new()).set_header(header).add_rows(rows);
+    table
+        .load_style(TableStyle::new())
+        .set_header(header)
+        .add_rows(rows);
     table.set_content_arrangement(ContentArrangement::Disabled);
     let last = header.len().saturating_sub(1);
     for column in table.column_iter_mut() {
@@ -59,7 +63,11 @@ pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
         column.set_padding((0, 0));
     }
     // Padding at the end of lines is noise in a file and wraps in a narrow terminal.
-    table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+    table
+        .lines()
+        .map(|line| line.trim_end().to_owned())
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// A word in a colour, when standard output is a terminal that wants some.
@@ -110,12 +118,21 @@ pub(crate) fn instances_table(all: &[InstanceStatus]) -> String {
             ]
         })
         .collect();
-    table(&["NAME", "KIND", "PLATFORM", "STATE", "READY", "AGE", "REASON"], rows)
+    table(
+        &["NAME", "KIND", "PLATFORM", "STATE", "READY", "AGE", "REASON"],
+        rows,
+    )
 }
 
 /// One instance, with roles, reasons, endpoints and the last words of what crashed.
 pub(crate) fn status_text(status: &InstanceStatus) -> String {
-    let mut text = format!("{} ({} on {}): {}", status.name, status.kind, status.platform, coloured(status.state));
+    let mut text = format!(
+        "{} ({} on {}): {}",
+        status.name,
+        status.kind,
+        status.platform,
+        coloured(status.state)
+    );
     if !status.reason.is_empty() {
         text.push_str(&format!(": {}", status.reason));
     }
@@ -127,8 +144,15 @@ pub(crate) fn status_text(status: &InstanceStatus) -> String {
         text.push_str(&endpoints.join("\n"));
     }
     for directory in &status.directories {
-        let how = if directory.announced { "announced" } else { "not announced" };
-        text.push_str(&format!("\n{how} in {}: {}", directory.directory, directory.reason));
+        let how = if directory.announced {
+            "announced"
+        } else {
+            "not announced"
+        };
+        text.push_str(&format!(
+            "\n{how} in {}: {}",
+            directory.directory, directory.reason
+        ));
     }
     for note in &status.notes {
         text.push_str(&format!("\nnote: {note}"));
@@ -142,8 +166,15 @@ pub(crate) fn status_text(status: &InstanceStatus) -> String {
 
 /// The roles with their tasks' reasons.
 pub(crate) fn roles_table(status: &InstanceStatus) -> String {
-    let rows = status.roles.iter().map(|(name, role)| role_row(name.as_str(), role)).collect();
-    table(&["ROLE", "READY", "STATE", "FOR", "RESTARTS", "MEMORY", "REASON"], rows)
+    let rows = status
+        .roles
+        .iter()
+        .map(|(name, role)| role_row(name.as_str(), role))
+        .collect();
+    table(
+        &["ROLE", "READY", "STATE", "FOR", "RESTARTS", "MEMORY", "REASON"],
+        rows,
+    )
 }
 
 fn role_row(name: &str, role: &RoleStatus) -> Vec<String> {
@@ -168,7 +199,12 @@ fn role_row(name: &str, role: &RoleStatus) -> Vec<String> {
 
 /// One line for each endpoint.
 pub(crate) fn endpoint_lines(status: &InstanceStatus) -> Vec<String> {
-    let width = status.endpoints.keys().map(|name| name.as_str().len()).max().unwrap_or(0);
+    let width = status
+        .endpoints
+        .keys()
+        .map(|name| name.as_str().len())
+        .max()
+        .unwrap_or(0);
     status
         .endpoints
         .iter()
@@ -188,7 +224,9 @@ fn last_words(status: &InstanceStatus) -> Vec<String> {
         .roles
         .iter()
         .flat_map(|(_, role)| &role.tasks)
-        .filter(|task| matches!(task.state, TaskState::Failed | TaskState::BackOff) && !task.last_log.is_empty())
+        .filter(|task| {
+            matches!(task.state, TaskState::Failed | TaskState::BackOff) && !task.last_log.is_empty()
+        })
         .flat_map(|task| {
             let title = format!("\nlast lines of {}:", task.name);
             std::iter::once(title).chain(task.last_log.iter().map(|line| format!("  {line}")))

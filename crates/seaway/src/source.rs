@@ -56,10 +56,17 @@ pub(crate) fn documents(arguments: &SourceArguments) -> Result<Vec<Document>, Fa
         (Some(name), None) => (vec![from_preset(name)?], working_directory.clone()),
         (None, None) => return Err(Failure::new(USAGE, "a preset or a file is needed")),
     };
-    let mut overrides = arguments.overrides.iter().map(|text| Override::parse(text)).collect::<Result<Vec<_>, _>>()?;
+    let mut overrides = arguments
+        .overrides
+        .iter()
+        .map(|text| Override::parse(text))
+        .collect::<Result<Vec<_>, _>>()?;
     if let Some(name) = &arguments.name {
         if documents.len() > 1 {
-            return Err(Failure::new(USAGE, format!("--name is for one document; this file has {}", documents.len())));
+            return Err(Failure::new(
+                USAGE,
+                format!("--name is for one document; this file has {}", documents.len()),
+            ));
         }
         // The name is checked like one in a file, but the message should speak of the option.
         if let Err(error) = name.parse::<seaway_model::Name>() {
@@ -72,13 +79,22 @@ pub(crate) fn documents(arguments: &SourceArguments) -> Result<Vec<Document>, Fa
         .iter()
         .map(|document| {
             let changed = document.with_overrides(&overrides)?;
-            Ok(seaway_lifecycle::place(&changed, &base, &working_directory, home.as_deref()))
+            Ok(seaway_lifecycle::place(
+                &changed,
+                &base,
+                &working_directory,
+                home.as_deref(),
+            ))
         })
         .collect()
 }
 
 fn from_preset(name: &str) -> Result<Document, Failure> {
-    let known = PRESETS.iter().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let known = PRESETS
+        .iter()
+        .map(|(name, _)| format!("`{name}`"))
+        .collect::<Vec<_>>()
+        .join(", ");
     let Some(text) = preset(name) else {
         let failure = Failure::new(USAGE, format!("there is no preset `{name}`; there are: {known}"));
         return Err(if Path::new(name).exists() {
@@ -88,5 +104,8 @@ fn from_preset(name: &str) -> Result<Document, Failure> {
         });
     };
     let documents = parse(name, text.as_bytes())?;
-    documents.into_iter().next().ok_or_else(|| Failure::new(USAGE, format!("preset `{name}` is empty")))
+    documents
+        .into_iter()
+        .next()
+        .ok_or_else(|| Failure::new(USAGE, format!("preset `{name}` is empty")))
 }

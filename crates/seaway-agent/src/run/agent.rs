@@ -134,7 +134,11 @@ fn random() -> String {
 
 impl<T: FnMut(Event) + Send> Agent<T> {
     async fn run(mut self, directories: Vec<Box<dyn Directory>>) -> Result<Exit, RunError> {
-        let before = if directories.is_empty() { None } else { self.take_name() };
+        let before = if directories.is_empty() {
+            None
+        } else {
+            self.take_name()
+        };
         let before = match before {
             Some(before) => self.clear(before).await,
             None => Before::Nothing,
@@ -142,7 +146,11 @@ impl<T: FnMut(Event) + Send> Agent<T> {
         if let Before::Interrupted(signal) = before {
             return Ok(Exit::Signal(signal as i32));
         }
-        let adopted = if let Before::Adopted(process) = before { Some(process) } else { None };
+        let adopted = if let Before::Adopted(process) = before {
+            Some(process)
+        } else {
+            None
+        };
         if adopted.is_some() {
             // What stands in directories is right, and is taken over when the probes have answered.
             self.stale = true;
@@ -170,7 +178,12 @@ impl<T: FnMut(Event) + Send> Agent<T> {
         self.started = Instant::now();
         self.start_by = Some(self.started + self.configuration.times.start);
         let interval = self.configuration.times.probe;
-        self.prober = Some(Prober::start(self.configuration.probes.clone(), interval, environment, path));
+        self.prober = Some(Prober::start(
+            self.configuration.probes.clone(),
+            interval,
+            environment,
+            path,
+        ));
         loop {
             match self.next(&mut process).await {
                 Step::Ended(exit) => return self.end(exit, process.identity()).await,
@@ -185,7 +198,10 @@ impl<T: FnMut(Event) + Send> Agent<T> {
     /// Waits for whatever comes next.
     async fn next(&mut self, process: &mut Process) -> Step {
         let stop_by = self.stopping.as_ref().map(|stopping| stopping.deadline);
-        let deadline = [self.start_by, stop_by, self.claim_again].into_iter().flatten().min();
+        let deadline = [self.start_by, stop_by, self.claim_again]
+            .into_iter()
+            .flatten()
+            .min();
         let late = async {
             match deadline {
                 Some(deadline) => tokio::time::sleep_until(deadline).await,
@@ -226,7 +242,9 @@ impl<T: FnMut(Event) + Send> Agent<T> {
         ]
         .map(|(key, value)| (key.into(), value.into()));
         all.extend(marks);
-        let path = all.get(std::ffi::OsStr::new("PATH")).map_or(DEFAULT_PATH.as_ref(), OsString::as_os_str);
+        let path = all
+            .get(std::ffi::OsStr::new("PATH"))
+            .map_or(DEFAULT_PATH.as_ref(), OsString::as_os_str);
         let path = search_path(path);
         (all, path)
     }
@@ -258,7 +276,9 @@ impl<T: FnMut(Event) + Send> Agent<T> {
     fn take_name(&mut self) -> Option<Run> {
         let taken = Claim::take(&self.configuration.state_directory, &self.configuration.name);
         // Written at once: whatever is announced from now on must be found by the next agent.
-        match taken.and_then(|(claim, before)| claim.write(Some(self.record.clone())).map(|()| (claim, before))) {
+        match taken
+            .and_then(|(claim, before)| claim.write(Some(self.record.clone())).map(|()| (claim, before)))
+        {
             Ok((claim, before)) => {
                 self.claim = Some(claim);
                 self.claim_again = None;
@@ -268,7 +288,11 @@ impl<T: FnMut(Event) + Send> Agent<T> {
                 let reason = error.to_string();
                 if self.claim_said.as_ref() != Some(&reason) {
                     let hint = error.hint();
-                    (self.tell)(Event::NotAnnounced { directory: None, reason: reason.clone(), hint });
+                    (self.tell)(Event::NotAnnounced {
+                        directory: None,
+                        reason: reason.clone(),
+                        hint,
+                    });
                     self.claim_said = Some(reason);
                 }
                 None
@@ -278,7 +302,10 @@ impl<T: FnMut(Event) + Send> Agent<T> {
 
     /// Deals with what an earlier agent left running.
     async fn clear(&mut self, before: Run) -> Before {
-        let family = Family { instance: &before.instance, group: None };
+        let family = Family {
+            instance: &before.instance,
+            group: None,
+        };
         let processes = family.processes();
         if processes.is_empty() {
             return Before::Nothing;
@@ -321,14 +348,22 @@ impl<T: FnMut(Event) + Send> Agent<T> {
         let Some(entry) = self.entry() else { return };
         let within = self.configuration.times.withdraw;
         let all = directories.iter().map(|directory| async {
-            let late = |_| Error::Deadline { directory: directory.describe(), after: within };
-            let result = tokio::time::timeout(within, directory.withdraw(&entry)).await.map_err(late);
+            let late = |_| Error::Deadline {
+                directory: directory.describe(),
+                after: within,
+            };
+            let result = tokio::time::timeout(within, directory.withdraw(&entry))
+                .await
+                .map_err(late);
             (directory.describe(), result.and_then(|result| result))
         });
         for (directory, result) in join_all(all).await {
             if let Err(error) = result {
                 self.stale = true;
-                (self.tell)(Event::NotWithdrawn { directory, reason: error.to_string() });
+                (self.tell)(Event::NotWithdrawn {
+                    directory,
+                    reason: error.to_string(),
+                });
             }
         }
     }
@@ -337,24 +372,35 @@ impl<T: FnMut(Event) + Send> Agent<T> {
         let configuration = &self.configuration;
         let owner = self.claim.as_ref()?.owner().clone();
         let endpoints = configuration.endpoints.clone();
-        let mut entry = Entry::new(configuration.name.clone(), configuration.kind.clone(), owner, endpoints);
+        let mut entry = Entry::new(
+            configuration.name.clone(),
+            configuration.kind.clone(),
+            owner,
+            endpoints,
+        );
         entry.labels.clone_from(&configuration.labels);
         Some(entry)
     }
 
     async fn probed(&mut self) {
-        let Some(state) = self.prober.as_ref().map(Prober::state) else { return };
+        let Some(state) = self.prober.as_ref().map(Prober::state) else {
+            return;
+        };
         if state.ready == self.ready {
             return;
         }
         self.ready = state.ready;
         if state.ready {
             self.start_by = None;
-            (self.tell)(Event::Ready { after: self.started.elapsed() });
+            (self.tell)(Event::Ready {
+                after: self.started.elapsed(),
+            });
             self.announce();
         } else {
             self.withdraw().await;
-            (self.tell)(Event::Unready { reason: state.reason.unwrap_or_default() });
+            (self.tell)(Event::Unready {
+                reason: state.reason.unwrap_or_default(),
+            });
         }
     }
 
@@ -388,7 +434,10 @@ impl<T: FnMut(Event) + Send> Agent<T> {
         self.stale = false;
         for failure in failures {
             let reason = failure.error.to_string();
-            (self.tell)(Event::NotWithdrawn { directory: failure.directory, reason });
+            (self.tell)(Event::NotWithdrawn {
+                directory: failure.directory,
+                reason,
+            });
         }
         self.tell_directories();
     }
@@ -398,12 +447,28 @@ impl<T: FnMut(Event) + Send> Agent<T> {
         let all = self.directories.borrow_and_update().clone();
         for (status, said) in all.into_iter().zip(&mut self.said) {
             let (now, event) = match status.state {
-                DirectoryState::Registered { .. } => {
-                    (Said::Announced, Event::Announced { directory: status.directory })
-                }
-                DirectoryState::Failed { reason, hint, held, .. } => {
-                    let now = if held { Said::Held } else { Said::Failed(reason.clone()) };
-                    (now, Event::NotAnnounced { directory: Some(status.directory), reason, hint })
+                DirectoryState::Registered { .. } => (
+                    Said::Announced,
+                    Event::Announced {
+                        directory: status.directory,
+                    },
+                ),
+                DirectoryState::Failed {
+                    reason, hint, held, ..
+                } => {
+                    let now = if held {
+                        Said::Held
+                    } else {
+                        Said::Failed(reason.clone())
+                    };
+                    (
+                        now,
+                        Event::NotAnnounced {
+                            directory: Some(status.directory),
+                            reason,
+                            hint,
+                        },
+                    )
                 }
                 DirectoryState::Withdrawn => {
                     *said = None;
@@ -442,7 +507,11 @@ impl<T: FnMut(Event) + Send> Agent<T> {
             // A stopped process acts on nothing until it is woken.
             forward(process, Signal::SIGCONT);
             let deadline = Instant::now() + self.configuration.times.stop;
-            self.stopping = Some(Stopping { first: signal, strongest: signal, deadline });
+            self.stopping = Some(Stopping {
+                first: signal,
+                strongest: signal,
+                deadline,
+            });
             return;
         };
         if stopping.first == signal {
@@ -457,7 +526,9 @@ impl<T: FnMut(Event) + Send> Agent<T> {
     }
 
     fn escalate(&mut self, process: &ProcessIdentity) {
-        let Some(stopping) = &mut self.stopping else { return };
+        let Some(stopping) = &mut self.stopping else {
+            return;
+        };
         let stronger = match stopping.strongest {
             Signal::SIGTERM | Signal::SIGKILL => Signal::SIGKILL,
             _ => Signal::SIGTERM,
@@ -483,7 +554,11 @@ impl<T: FnMut(Event) + Send> Agent<T> {
             let reason = self.prober.as_ref().and_then(|prober| prober.state().reason);
             let reason = reason.unwrap_or_else(|| "the first probe has not been answered yet".to_owned());
             let (after, stopping) = (self.configuration.times.start, self.configuration.fail_unready);
-            (self.tell)(Event::NotReadyInTime { after, reason: reason.clone(), stopping });
+            (self.tell)(Event::NotReadyInTime {
+                after,
+                reason: reason.clone(),
+                stopping,
+            });
             if stopping {
                 self.unready = Some(reason);
                 self.stop(Signal::SIGTERM, process).await;
@@ -525,15 +600,26 @@ impl<T: FnMut(Event) + Send> Agent<T> {
         if !exit.success() && self.stopping.is_none() {
             (self.tell)(Event::Ended(exit));
         }
-        let killed = self.stopping.as_ref().is_some_and(|stopping| stopping.strongest == Signal::SIGKILL);
+        let killed = self
+            .stopping
+            .as_ref()
+            .is_some_and(|stopping| stopping.strongest == Signal::SIGKILL);
         let grace = if killed { Duration::ZERO } else { STRAGGLERS };
-        let count = Family { instance: &self.record.instance, group: Some(process) }.end(grace).await;
+        let count = Family {
+            instance: &self.record.instance,
+            group: Some(process),
+        }
+        .end(grace)
+        .await;
         if count > 0 {
             (self.tell)(Event::StragglersStopped(count));
         }
         self.release();
         match self.unready.take() {
-            Some(reason) => Err(RunError::Unready { after: self.configuration.times.start, reason }),
+            Some(reason) => Err(RunError::Unready {
+                after: self.configuration.times.start,
+                reason,
+            }),
             None => Ok(exit),
         }
     }
@@ -552,7 +638,9 @@ fn forward(process: &ProcessIdentity, signal: Signal) {
 
 /// Whether the command has been stopped since this was last asked. Its end is left for others to see.
 fn has_stopped(process: &ProcessIdentity) -> bool {
-    let Some(pid) = Pid::from_raw(process.pid) else { return false };
+    let Some(pid) = Pid::from_raw(process.pid) else {
+        return false;
+    };
     let status = waitid(WaitId::Pid(pid), WaitIdOptions::STOPPED | WaitIdOptions::NOHANG);
     matches!(status, Ok(Some(status)) if status.stopped())
 }

@@ -36,10 +36,17 @@ const LONGEST_HOST: usize = 63;
 pub(super) enum ClaimError {
     /// Another agent of this user announces it.
     #[error("`{name}` is announced by another agent on this machine{}", process_text(holder.as_ref()))]
-    Held { name: Name, holder: Option<ProcessIdentity> },
+    Held {
+        name: Name,
+        holder: Option<ProcessIdentity>,
+    },
     /// The state folder cannot be used.
     #[error("cannot {action} {}: {source}", path.display())]
-    File { action: &'static str, path: PathBuf, source: io::Error },
+    File {
+        action: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
     /// This machine's name and user make no owner.
     #[error("cannot say who announces: {0}")]
     Owner(OwnerError),
@@ -101,11 +108,23 @@ impl Claim {
             .recursive(true)
             .mode(0o700)
             .create(&folder)
-            .map_err(|source| ClaimError::File { action: "create the folder", path: folder.clone(), source })?;
+            .map_err(|source| ClaimError::File {
+                action: "create the folder",
+                path: folder.clone(),
+                source,
+            })?;
         let record = folder.join(format!("{name}@{host}.json"));
         let lock = folder.join(format!(".{name}@{host}.lock"));
-        let present = || fs::read(&record).ok().and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok());
-        let failed = |source| ClaimError::File { action: "lock", path: lock.clone(), source };
+        let present = || {
+            fs::read(&record)
+                .ok()
+                .and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok())
+        };
+        let failed = |source| ClaimError::File {
+            action: "lock",
+            path: lock.clone(),
+            source,
+        };
         let file = loop {
             let file = OpenOptions::new()
                 .read(true)
@@ -121,7 +140,10 @@ impl Claim {
                 Ok(()) => break file,
                 Err(TryLockError::WouldBlock) => {
                     let holder = present().and_then(|record| record.run?.agent);
-                    return Err(ClaimError::Held { name: name.clone(), holder });
+                    return Err(ClaimError::Held {
+                        name: name.clone(),
+                        holder,
+                    });
                 }
                 Err(TryLockError::Error(error)) => return Err(failed(error)),
             }
@@ -132,7 +154,16 @@ impl Claim {
             Some(record) => (record.owner, record.run),
             None => (new_owner(&host)?, None),
         };
-        Ok((Self { owner, inherited, record, lock, _file: file }, run))
+        Ok((
+            Self {
+                owner,
+                inherited,
+                record,
+                lock,
+                _file: file,
+            },
+            run,
+        ))
     }
 
     /// Who the holder is, for directories.
@@ -147,12 +178,24 @@ impl Claim {
 
     /// Writes down what the holder is doing.
     pub(super) fn write(&self, run: Option<Run>) -> Result<(), ClaimError> {
-        let failed = |source| ClaimError::File { action: "write", path: self.record.clone(), source };
-        let json = serde_json::to_vec(&Record { owner: self.owner.clone(), run }).map_err(io::Error::from);
+        let failed = |source| ClaimError::File {
+            action: "write",
+            path: self.record.clone(),
+            source,
+        };
+        let json = serde_json::to_vec(&Record {
+            owner: self.owner.clone(),
+            run,
+        })
+        .map_err(io::Error::from);
         let draft = self.record.with_extension("json.draft");
         let written = json.and_then(|json| {
             let _ = fs::remove_file(&draft);
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&draft)?;
             file.write_all(&json)?;
             fs::rename(&draft, &self.record)
         });
@@ -182,9 +225,24 @@ fn is_at(file: &File, path: &Path) -> bool {
 /// The machine's name, fit for file names and owners.
 fn host() -> String {
     let name = gethostname().unwrap_or_default();
-    let fit = |c: char| if c.is_ascii_alphanumeric() || c == '-' || c == '.' { c } else { '-' };
-    let name: String = name.to_string_lossy().chars().take(LONGEST_HOST).map(fit).collect();
-    if name.is_empty() { "localhost".to_owned() } else { name }
+    let fit = |c: char| {
+        if c.is_ascii_alphanumeric() || c == '-' || c == '.' {
+            c
+        } else {
+            '-'
+        }
+    };
+    let name: String = name
+        .to_string_lossy()
+        .chars()
+        .take(LONGEST_HOST)
+        .map(fit)
+        .collect();
+    if name.is_empty() {
+        "localhost".to_owned()
+    } else {
+        name
+    }
 }
 
 fn new_owner(host: &str) -> Result<Owner, ClaimError> {
@@ -214,15 +272,25 @@ mod tests {
         claim.write(Some(run())).unwrap();
         let refused = Claim::take(folder.path(), &name).unwrap_err().to_string();
         let own = std::process::id();
-        assert_eq!(refused, format!("`engine` is announced by another agent on this machine (process {own})"));
-        Claim::take(folder.path(), &Name::literal("other")).unwrap().0.release(true);
+        assert_eq!(
+            refused,
+            format!("`engine` is announced by another agent on this machine (process {own})")
+        );
+        Claim::take(folder.path(), &Name::literal("other"))
+            .unwrap()
+            .0
+            .release(true);
         // As a crash leaves it.
         let owner = claim.owner().clone();
         drop(claim);
         let (claim, before) = Claim::take(folder.path(), &name).unwrap();
         assert_eq!((claim.owner(), before), (&owner, Some(run())));
         claim.release(true);
-        assert_eq!(fs::read_dir(folder.path().join("agents")).unwrap().count(), 0, "nothing is left");
+        assert_eq!(
+            fs::read_dir(folder.path().join("agents")).unwrap().count(),
+            0,
+            "nothing is left"
+        );
         let (claim, before) = Claim::take(folder.path(), &name).unwrap();
         assert!(claim.owner() != &owner && before.is_none());
     }

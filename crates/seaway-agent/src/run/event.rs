@@ -83,9 +83,11 @@ impl Event {
     }
 }
 
-/// A time as people say it: `0.3 s`, `12 s`.
+/// A time as people say it: `20 ms`, `0.3 s`, `12 s`.
 fn spoken(time: Duration) -> String {
-    if time < Duration::from_secs(10) {
+    if time < Duration::from_millis(100) {
+        format!("{} ms", time.as_millis())
+    } else if time < Duration::from_secs(10) {
         // Tenths that are none are left out.
         let text = format!("{:.1} s", time.as_secs_f64());
         text.replace(".0 s", " s")
@@ -96,7 +98,11 @@ fn spoken(time: Duration) -> String {
 
 fn list(processes: &[i32]) -> String {
     let numbers: Vec<_> = processes.iter().take(8).map(ToString::to_string).collect();
-    let word = if processes.len() == 1 { "process" } else { "processes" };
+    let word = if processes.len() == 1 {
+        "process"
+    } else {
+        "processes"
+    };
     let more = if processes.len() > 8 { " …" } else { "" };
     format!("{word} {}{more}", numbers.join(", "))
 }
@@ -108,22 +114,44 @@ impl fmt::Display for Event {
                 write!(f, "stopped {}, left by an earlier run", list(processes))
             }
             Self::LeftoverAdopted(process) => {
-                write!(f, "took over process {process} of an earlier run; its exit code will not be known")
+                write!(
+                    f,
+                    "took over process {process} of an earlier run; its exit code will not be known"
+                )
             }
             Self::LeftoversIgnored(processes) => {
-                write!(f, "an earlier run of this name left {}; left alone", list(processes))
+                write!(
+                    f,
+                    "an earlier run of this name left {}; left alone",
+                    list(processes)
+                )
             }
             Self::AnswersAlready(address) => {
-                write!(f, "{address} answers before the command is started: another process uses the port")
+                write!(
+                    f,
+                    "{address} answers before the command is started: another process uses the port"
+                )
             }
             Self::Ready { after } => write!(f, "ready after {}", spoken(*after)),
-            Self::NotReadyInTime { after, reason, stopping } => {
-                let then = if *stopping { "stopping the command" } else { "still trying" };
+            Self::NotReadyInTime {
+                after,
+                reason,
+                stopping,
+            } => {
+                let then = if *stopping {
+                    "stopping the command"
+                } else {
+                    "still trying"
+                };
                 write!(f, "not ready after {}: {reason}; {then}", spoken(*after))
             }
             Self::Unready { reason } => write!(f, "no longer ready, withdrawn: {reason}"),
             Self::Announced { directory } => write!(f, "announced in {directory}"),
-            Self::NotAnnounced { directory, reason, hint } => {
+            Self::NotAnnounced {
+                directory,
+                reason,
+                hint,
+            } => {
                 f.write_str("not announced")?;
                 if let Some(directory) = directory {
                     write!(f, " in {directory}")?;
@@ -136,7 +164,9 @@ impl fmt::Display for Event {
             Self::Escalated(signal) => write!(f, "the command does not end; sent it {signal}"),
             Self::Ended(exit) => write!(f, "the command {exit}"),
             Self::StragglersStopped(1) => f.write_str("ended 1 process that the command left behind"),
-            Self::StragglersStopped(count) => write!(f, "ended {count} processes that the command left behind"),
+            Self::StragglersStopped(count) => {
+                write!(f, "ended {count} processes that the command left behind")
+            }
         }
     }
 }
@@ -147,9 +177,25 @@ mod tests {
 
     #[test]
     fn lines_are_short_and_say_what_happens_next() {
-        assert_eq!(Event::Ready { after: Duration::from_millis(312) }.to_string(), "ready after 0.3 s");
-        assert_eq!(Event::Ready { after: Duration::from_secs(72) }.to_string(), "ready after 72 s");
-        let late = Event::NotReadyInTime { after: Duration::from_secs(2), reason: "refused".into(), stopping: false };
+        assert_eq!(
+            Event::Ready {
+                after: Duration::from_millis(312)
+            }
+            .to_string(),
+            "ready after 0.3 s"
+        );
+        assert_eq!(
+            Event::Ready {
+                after: Duration::from_secs(72)
+            }
+            .to_string(),
+            "ready after 72 s"
+        );
+        let late = Event::NotReadyInTime {
+            after: Duration::from_secs(2),
+            reason: "refused".into(),
+            stopping: false,
+        };
         assert_eq!(late.to_string(), "not ready after 2 s: refused; still trying");
         let held = Event::NotAnnounced {
             directory: Some("folder /d".into()),

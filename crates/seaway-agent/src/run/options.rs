@@ -14,7 +14,9 @@ const DEFAULT_HOST: &str = "127.0.0.1";
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum OptionError {
     /// No `=` in it.
-    #[error("`{0}` is not an endpoint: write NAME=PORT, NAME=HOST:PORT or NAME=SCHEME://HOST:PORT/PATH, for example `client=8786`")]
+    #[error(
+        "`{0}` is not an endpoint: write NAME=PORT, NAME=HOST:PORT or NAME=SCHEME://HOST:PORT/PATH, for example `client=8786`"
+    )]
     Endpoint(String),
     /// What stands before the `=` is no name.
     #[error(transparent)]
@@ -35,13 +37,17 @@ pub enum OptionError {
     #[error("`{0}` is not the scheme of a URL, such as `http` or `tcp`")]
     Scheme(String),
     /// A user or password, a query or a fragment in a URL that everybody can read.
-    #[error("a URL in a directory has no user, password, query or fragment: everybody who looks there could read it")]
+    #[error(
+        "a URL in a directory has no user, password, query or fragment: everybody who looks there could read it"
+    )]
     NotPublic,
     /// A character that no URL has.
     #[error("the path `{0}` has a space or a control character in it")]
     Path(String),
     /// Not a probe.
-    #[error("`{0}` is not a probe: write tcp:PORT, tcp:HOST:PORT, http://HOST:PORT/PATH, command:'WORDS' or none")]
+    #[error(
+        "`{0}` is not a probe: write tcp:PORT, tcp:HOST:PORT, http://HOST:PORT/PATH, command:'WORDS' or none"
+    )]
     Probe(String),
     /// A probe over TLS.
     #[error("probes speak plain HTTP; for `{0}` write command:'curl --fail --silent URL'")]
@@ -63,23 +69,45 @@ pub enum OptionError {
 /// assert!(endpoint("client").unwrap_err().to_string().contains("NAME=PORT"));
 /// ```
 pub fn endpoint(text: &str) -> Result<Endpoint, OptionError> {
-    let (name, place) = text.split_once('=').ok_or_else(|| OptionError::Endpoint(text.to_owned()))?;
+    let (name, place) = text
+        .split_once('=')
+        .ok_or_else(|| OptionError::Endpoint(text.to_owned()))?;
     let name: Name = name.parse()?;
     let (scheme, rest) = place.split_once("://").unwrap_or(("tcp", place));
     if !scheme.starts_with(|c: char| c.is_ascii_lowercase())
-        || !scheme.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "+-.".contains(c))
+        || !scheme
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "+-.".contains(c))
     {
         return Err(OptionError::Scheme(scheme.to_owned()));
     }
     let (authority, path) = split_path(rest)?;
-    let default_port = if place.contains("://") { default_port(scheme) } else { None };
+    let default_port = if place.contains("://") {
+        default_port(scheme)
+    } else {
+        None
+    };
     let (host, port) = host_and_port(authority, default_port)?;
-    if host.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified()) {
+    if host
+        .parse::<IpAddr>()
+        .is_ok_and(|address| address.is_unspecified())
+    {
         return Err(OptionError::Unspecified(host));
     }
     // A path of its own only where there is one: `tcp://host:1` and `tcp://host:1/` are the same place.
-    let path = if path == "/" { String::new() } else { path.to_owned() };
-    Ok(Endpoint { name, scheme: scheme.to_owned(), host, port, path, token_file: None })
+    let path = if path == "/" {
+        String::new()
+    } else {
+        path.to_owned()
+    };
+    Ok(Endpoint {
+        name,
+        scheme: scheme.to_owned(),
+        host,
+        port,
+        path,
+        token_file: None,
+    })
 }
 
 /// Reads `tcp:PORT`, `tcp:HOST:PORT`, `http://HOST:PORT/PATH`, `command:WORDS` (for a shell) or `none` (a command that
@@ -98,23 +126,34 @@ pub fn probe(text: &str) -> Result<Question, OptionError> {
         if words.trim().is_empty() {
             return Err(OptionError::EmptyCommand);
         }
-        return Ok(Question::Command { command: ["sh", "-c", words].map(str::to_owned).to_vec() });
+        return Ok(Question::Command {
+            command: ["sh", "-c", words].map(str::to_owned).to_vec(),
+        });
     }
     if let Some(rest) = text.strip_prefix("http://") {
         // Nobody but the server sees the query of a probe.
-        let (place, query) = rest.split_once('?').map_or((rest, None), |(place, query)| (place, Some(query)));
+        let (place, query) = rest
+            .split_once('?')
+            .map_or((rest, None), |(place, query)| (place, Some(query)));
         let (authority, path) = split_path(place)?;
         let (host, port) = host_and_port(authority, Some(80))?;
         let path = if path.is_empty() { "/" } else { path };
         let path = query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
-        return Ok(Question::Http { address: address(&host, port), path });
+        return Ok(Question::Http {
+            address: address(&host, port),
+            path,
+        });
     }
     if text.starts_with("https://") {
         return Err(OptionError::SecureProbe(text.to_owned()));
     }
-    let place = text.strip_prefix("tcp:").ok_or_else(|| OptionError::Probe(text.to_owned()))?;
+    let place = text
+        .strip_prefix("tcp:")
+        .ok_or_else(|| OptionError::Probe(text.to_owned()))?;
     let (host, port) = host_and_port(place.strip_prefix("//").unwrap_or(place), None)?;
-    Ok(Question::Tcp { address: address(&host, port) })
+    Ok(Question::Tcp {
+        address: address(&host, port),
+    })
 }
 
 /// Reads `KEY=VALUE`.
@@ -129,7 +168,12 @@ pub fn label(text: &str) -> Result<(String, String), OptionError> {
 /// runs is ready.
 #[must_use]
 pub fn default_probes(endpoints: &[Endpoint]) -> Vec<Question> {
-    endpoints.iter().map(|endpoint| Question::Tcp { address: endpoint.address() }).collect()
+    endpoints
+        .iter()
+        .map(|endpoint| Question::Tcp {
+            address: endpoint.address(),
+        })
+        .collect()
 }
 
 /// The name of a command: its program's file name, made a valid name; `None` when nothing of it is left.
@@ -142,9 +186,19 @@ pub fn default_probes(endpoints: &[Endpoint]) -> Vec<Question> {
 #[must_use]
 pub fn default_name(program: &str) -> Option<Name> {
     let file = program.trim_end_matches('/').rsplit('/').next()?;
-    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() {
+            c.to_ascii_lowercase()
+        } else {
+            '-'
+        }
+    };
     let text: String = file.chars().map(plain).collect();
-    let text: String = text.trim_matches('-').chars().take(seaway_model::name::MAX_LENGTH).collect();
+    let text: String = text
+        .trim_matches('-')
+        .chars()
+        .take(seaway_model::name::MAX_LENGTH)
+        .collect();
     text.trim_matches('-').parse().ok()
 }
 
@@ -176,12 +230,17 @@ fn host_and_port(text: &str, default_port: Option<u16>) -> Result<(String, u16),
     let (host, given) = match bracketed {
         Some((host, "")) => (host, None),
         Some((host, rest)) => (host, Some(rest.strip_prefix(':').unwrap_or(rest))),
-        None => text.rsplit_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
+        None => text
+            .rsplit_once(':')
+            .map_or((text, None), |(host, port)| (host, Some(port))),
     };
     let is_host = if bracketed.is_some() {
         host.parse::<Ipv6Addr>().is_ok()
     } else {
-        !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_'))
+        !host.is_empty()
+            && host
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_'))
     };
     if !is_host {
         return Err(OptionError::Host(host.escape_debug().to_string()));
@@ -199,7 +258,11 @@ fn port(text: &str) -> Result<u16, OptionError> {
 }
 
 fn address(host: &str, port: u16) -> String {
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
 }
 
 #[cfg(test)]
@@ -223,28 +286,50 @@ mod tests {
         assert!(matches!(error("client=tcp://host"), OptionError::NoPort(_)));
         assert!(matches!(error("client=::1:8000"), OptionError::Host(_)));
         assert!(matches!(error("client=a b:8000"), OptionError::Host(_)));
-        assert!(matches!(error("client=0.0.0.0:8000"), OptionError::Unspecified(_)));
+        assert!(matches!(
+            error("client=0.0.0.0:8000"),
+            OptionError::Unspecified(_)
+        ));
         assert!(matches!(error("client=[::]:8000"), OptionError::Unspecified(_)));
         assert!(matches!(error("client=HTTP://h:1"), OptionError::Scheme(_)));
-        assert!(matches!(error("client=http://user:word@h:1"), OptionError::NotPublic));
-        assert!(matches!(error("client=http://h:1/?token=x"), OptionError::NotPublic));
+        assert!(matches!(
+            error("client=http://user:word@h:1"),
+            OptionError::NotPublic
+        ));
+        assert!(matches!(
+            error("client=http://h:1/?token=x"),
+            OptionError::NotPublic
+        ));
         assert!(matches!(error("client=http://h:1/a\nb"), OptionError::Path(_)));
     }
 
     #[test]
     fn probes_in_all_their_forms() {
-        let tcp = |address: &str| Question::Tcp { address: address.into() };
+        let tcp = |address: &str| Question::Tcp {
+            address: address.into(),
+        };
         assert_eq!(probe("tcp:80").unwrap(), tcp("127.0.0.1:80"));
         assert_eq!(probe("tcp:host:80").unwrap(), tcp("host:80"));
         assert_eq!(probe("tcp:[::1]:80").unwrap(), tcp("[::1]:80"));
         assert_eq!(probe("none").unwrap(), Question::Running);
-        let http = |address: &str, path: &str| Question::Http { address: address.into(), path: path.into() };
-        assert_eq!(probe("http://h:80/health?full=1").unwrap(), http("h:80", "/health?full=1"));
+        let http = |address: &str, path: &str| Question::Http {
+            address: address.into(),
+            path: path.into(),
+        };
+        assert_eq!(
+            probe("http://h:80/health?full=1").unwrap(),
+            http("h:80", "/health?full=1")
+        );
         assert_eq!(probe("http://8080").unwrap(), http("127.0.0.1:8080", "/"));
-        let words = Question::Command { command: vec!["sh".into(), "-c".into(), "a | b".into()] };
+        let words = Question::Command {
+            command: vec!["sh".into(), "-c".into(), "a | b".into()],
+        };
         assert_eq!(probe("command:a | b").unwrap(), words);
         assert_eq!(probe("command: ").unwrap_err(), OptionError::EmptyCommand);
-        assert!(matches!(probe("https://h/").unwrap_err(), OptionError::SecureProbe(_)));
+        assert!(matches!(
+            probe("https://h/").unwrap_err(),
+            OptionError::SecureProbe(_)
+        ));
         assert!(matches!(probe("80").unwrap_err(), OptionError::Probe(_)));
         assert!(matches!(probe("tcp:x").unwrap_err(), OptionError::NoPort(_)));
     }
@@ -253,7 +338,10 @@ mod tests {
     fn names_from_programs() {
         let name = |program: &str| default_name(program).map(|name| name.to_string());
         assert_eq!(name("/usr/bin/python3.11").as_deref(), Some("python3-11"));
-        assert_eq!(name(&format!("{}-{}", "a".repeat(52), "b")).unwrap(), "a".repeat(52));
+        assert_eq!(
+            name(&format!("{}-{}", "a".repeat(52), "b")).unwrap(),
+            "a".repeat(52)
+        );
         assert_eq!(name("/"), None);
     }
 }

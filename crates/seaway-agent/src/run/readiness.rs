@@ -63,7 +63,10 @@ impl Prober {
                 failures = if reason.is_some() { failures + 1 } else { 0 };
                 tell.send_if_modified(|state| {
                     let ready = reason.is_none() || (state.ready && failures < FAILURES_IN_A_ROW);
-                    let next = Readiness { ready, reason: reason.map(|reason| reason.to_string()) };
+                    let next = Readiness {
+                        ready,
+                        reason: reason.map(|reason| reason.to_string()),
+                    };
                     let changed = *state != next;
                     *state = next;
                     changed
@@ -76,7 +79,10 @@ impl Prober {
                 }
             }
         });
-        Self { state, task: task.abort_handle() }
+        Self {
+            state,
+            task: task.abort_handle(),
+        }
     }
 
     /// Returns when something has changed. May be dropped and called again.
@@ -108,13 +114,19 @@ async fn ask(
 /// An address on this machine that answers a probe although the command has not been started yet.
 pub(super) async fn answers_already(questions: &[Question]) -> Option<String> {
     for question in questions {
-        let (Question::Tcp { address } | Question::Http { address, .. }) = question else { continue };
-        let host = address.rsplit_once(':').map_or(address.as_str(), |(host, _)| host);
+        let (Question::Tcp { address } | Question::Http { address, .. }) = question else {
+            continue;
+        };
+        let host = address
+            .rsplit_once(':')
+            .map_or(address.as_str(), |(host, _)| host);
         // Others may well answer from elsewhere, and asking them would take time.
         if !(host.starts_with("127.") || host == "localhost" || host == "[::1]") {
             continue;
         }
-        let question = Question::Tcp { address: address.clone() };
+        let question = Question::Tcp {
+            address: address.clone(),
+        };
         if question.ask(BEFORE_START, &BTreeMap::new(), &[]).await.is_ok() {
             return Some(address.clone());
         }

@@ -10,8 +10,13 @@ const STOP: [Signal; 4] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Sign
 
 /// Signals that the command gets too, and that mean nothing to the agent. `SIGCONT` also means that the agent was
 /// stopped until now, `SIGCHLD` that the command has stopped or ended.
-const OTHER: [Signal; 5] =
-    [Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGWINCH, Signal::SIGCONT, Signal::SIGCHLD];
+const OTHER: [Signal; 5] = [
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGWINCH,
+    Signal::SIGCONT,
+    Signal::SIGCHLD,
+];
 
 /// Whether the signal asks to stop.
 pub(super) fn asks_to_stop(signal: Signal) -> bool {
@@ -59,5 +64,6 @@ impl Signals {
 fn ignored() -> u64 {
     let status = fs_err::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0)
 }

@@ -36,12 +36,16 @@ impl Family<'_> {
     }
 
     fn group_lives(&self) -> bool {
-        self.group.is_some_and(|leader| killpg(Pid::from_raw(leader.pid), None).is_ok())
+        self.group
+            .is_some_and(|leader| killpg(Pid::from_raw(leader.pid), None).is_ok())
     }
 
     /// Process ids of those that carry the mark, without probes.
     pub(super) fn processes(&self) -> Vec<ProcessIdentity> {
-        let own = self.marked().into_iter().filter(|one| one.start_id != PROBE_START);
+        let own = self
+            .marked()
+            .into_iter()
+            .filter(|one| one.start_id != PROBE_START);
         own.map(|one| one.process).collect()
     }
 
@@ -61,7 +65,11 @@ impl Family<'_> {
         if marked.is_empty() && !group {
             return 0;
         }
-        let count = marked.iter().filter(|one| one.start_id != PROBE_START).count().max(usize::from(group));
+        let count = marked
+            .iter()
+            .filter(|one| one.start_id != PROBE_START)
+            .count()
+            .max(usize::from(group));
         self.signal(Signal::SIGTERM);
         // A stopped process acts on nothing until it is woken.
         self.signal(Signal::SIGCONT);

@@ -13,7 +13,9 @@ impl Document {
                 spec.python.environment.iter_mut().for_each(&mut *change);
                 spec.notebook.directory.iter_mut().for_each(&mut *change);
                 spec.data.iter_mut().for_each(|data| change(&mut data.path));
-                spec.discovery.iter_mut().for_each(|directory| paths_of(directory, change));
+                spec.discovery
+                    .iter_mut()
+                    .for_each(|directory| paths_of(directory, change));
             }
         }
     }
@@ -22,7 +24,9 @@ impl Document {
     pub fn set_default_notebook_directory(&mut self, directory: &Path) {
         match &mut self.spec {
             Spec::Dask(spec) => {
-                spec.notebook.directory.get_or_insert_with(|| directory.to_owned());
+                spec.notebook
+                    .directory
+                    .get_or_insert_with(|| directory.to_owned());
             }
         }
     }
@@ -33,7 +37,12 @@ fn paths_of(directory: &mut DirectorySpec, change: &mut dyn FnMut(&mut PathBuf))
         DirectorySpec::File(file) => file.path.iter_mut().for_each(change),
         DirectorySpec::Stdout(_) => {}
         DirectorySpec::Http(http) => {
-            let files = [&mut http.token_file, &mut http.certificate_file, &mut http.key_file, &mut http.ca_file];
+            let files = [
+                &mut http.token_file,
+                &mut http.certificate_file,
+                &mut http.key_file,
+                &mut http.ca_file,
+            ];
             files.into_iter().flatten().for_each(change);
         }
     }

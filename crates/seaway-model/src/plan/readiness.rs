@@ -150,9 +150,12 @@ pub fn select<'a>(document: &'a Value, path: &[impl AsRef<str>]) -> Vec<&'a Valu
                     Value::Object(map) if key == "*" => map.values().collect(),
                     Value::Array(list) if key == "*" => list.iter().collect(),
                     Value::Object(map) => map.get(key).into_iter().collect(),
-                    Value::Array(list) => {
-                        key.parse::<usize>().ok().and_then(|index| list.get(index)).into_iter().collect()
-                    }
+                    Value::Array(list) => key
+                        .parse::<usize>()
+                        .ok()
+                        .and_then(|index| list.get(index))
+                        .into_iter()
+                        .collect(),
                     _ => Vec::new(),
                 }
             })
@@ -168,7 +171,11 @@ impl Expectation {
         document: &Value,
         mut resolve: impl FnMut(&Template) -> Result<String, E>,
     ) -> Result<bool, E> {
-        let path = self.select.iter().map(&mut resolve).collect::<Result<Vec<_>, E>>()?;
+        let path = self
+            .select
+            .iter()
+            .map(&mut resolve)
+            .collect::<Result<Vec<_>, E>>()?;
         let found = select(document, &path);
         Ok(match &self.condition {
             Condition::Is(template) => {
@@ -180,9 +187,9 @@ impl Expectation {
             }
             // Counts are far below the 2^52 from which on a double is no longer exact.
             #[allow(clippy::cast_precision_loss)]
-            Condition::Above(limit) => {
-                found.iter().any(|value| value.as_f64().is_some_and(|number| number > *limit as f64))
-            }
+            Condition::Above(limit) => found
+                .iter()
+                .any(|value| value.as_f64().is_some_and(|number| number > *limit as f64)),
         })
     }
 }
@@ -194,7 +201,10 @@ mod tests {
     use super::*;
 
     fn expect(select: &[&str], condition: Condition) -> Expectation {
-        Expectation { select: select.iter().copied().map(Template::literal).collect(), condition }
+        Expectation {
+            select: select.iter().copied().map(Template::literal).collect(),
+            condition,
+        }
     }
 
     #[test]
@@ -204,6 +214,9 @@ mod tests {
         assert!(holds(expect(&["workers", "*", "n"], Condition::Above(1))));
         assert!(!holds(expect(&["workers", "a", "n"], Condition::Above(0))));
         assert!(holds(expect(&["idle"], Condition::Is(Template::literal("null")))));
-        assert!(!holds(expect(&["nothing"], Condition::Is(Template::literal("null")))));
+        assert!(!holds(expect(
+            &["nothing"],
+            Condition::Is(Template::literal("null"))
+        )));
     }
 }

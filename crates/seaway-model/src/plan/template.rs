@@ -73,8 +73,12 @@ pub enum AddressPart {
 }
 
 impl AddressPart {
-    const ALL: [(Self, &'static str); 4] =
-        [(Self::Host, "host"), (Self::Port, "port"), (Self::Address, "address"), (Self::Listen, "listen")];
+    const ALL: [(Self, &'static str); 4] = [
+        (Self::Host, "host"),
+        (Self::Port, "port"),
+        (Self::Address, "address"),
+        (Self::Listen, "listen"),
+    ];
 }
 
 impl FromStr for Reference {
@@ -94,9 +98,9 @@ impl FromStr for Reference {
             ["file", file] => Self::File(name(file)?),
             ["secret", secret] => Self::Secret(name(secret)?),
             ["secret", secret, "file"] => Self::SecretFile(name(secret)?),
-            [role, port, part] => Self::Port {
+            [role, of_port, part] => Self::Port {
                 role: if role == "self" { None } else { Some(name(role)?) },
-                port: name(port)?,
+                port: name(of_port)?,
                 part: AddressPart::ALL
                     .into_iter()
                     .find_map(|(value, text)| (text == part).then_some(value))
@@ -120,7 +124,10 @@ impl fmt::Display for Reference {
             Self::Secret(name) => write!(f, "secret.{name}"),
             Self::SecretFile(name) => write!(f, "secret.{name}.file"),
             Self::Port { role, port, part } => {
-                let part = AddressPart::ALL.iter().find(|(value, _)| value == part).map_or("", |(_, text)| text);
+                let part = AddressPart::ALL
+                    .iter()
+                    .find(|(value, _)| value == part)
+                    .map_or("", |(_, text)| text);
                 write!(f, "{}.{port}.{part}", role.as_ref().map_or("self", Name::as_str))
             }
         }
@@ -152,7 +159,11 @@ impl Template {
     #[must_use]
     pub fn literal(text: impl Into<String>) -> Self {
         let text = text.into();
-        Self(if text.is_empty() { Vec::new() } else { vec![Part::Text(text)] })
+        Self(if text.is_empty() {
+            Vec::new()
+        } else {
+            vec![Part::Text(text)]
+        })
     }
 
     /// The text with every reference replaced by what `lookup` answers.
@@ -197,7 +208,9 @@ impl FromStr for Template {
                 continue;
             }
             let inner = &rest[at + 2..];
-            let end = inner.find('}').ok_or_else(|| TemplateError::Open(text.to_owned()))?;
+            let end = inner
+                .find('}')
+                .ok_or_else(|| TemplateError::Open(text.to_owned()))?;
             if !literal.is_empty() {
                 parts.push(Part::Text(std::mem::take(&mut literal)));
             }
@@ -232,7 +245,9 @@ impl Serialize for Template {
 
 impl<'de> Deserialize<'de> for Template {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(de::Error::custom)
     }
 }
 
@@ -254,7 +269,14 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_reference() {
-        for wrong in ["${", "${x}", "${a.b}", "${a.b.c}", "${self.Port.host}", "${secret.a.b}"] {
+        for wrong in [
+            "${",
+            "${x}",
+            "${a.b}",
+            "${a.b.c}",
+            "${self.Port.host}",
+            "${secret.a.b}",
+        ] {
             assert!(wrong.parse::<Template>().is_err(), "{wrong}");
         }
     }

@@ -9,7 +9,12 @@ fn role(name: &'static str, command: &str) -> Role {
         environment: None,
         command: command.split(' ').map(|word| word.parse().unwrap()).collect(),
         env: BTreeMap::new(),
-        ports: vec![PortPlan { name: Name::literal("client"), usual: 8786, fixed: None, host: None }],
+        ports: vec![PortPlan {
+            name: Name::literal("client"),
+            usual: 8786,
+            fixed: None,
+            host: None,
+        }],
         resources: Resources::default(),
         keeps_memory_limit: false,
         working_directory: None,
@@ -63,7 +68,9 @@ fn the_number_of_replicas_needs_no_restart_but_the_command_does() {
 #[test]
 fn a_plan_is_checked_before_a_platform_sees_it() {
     let message = |plan: &Plan| plan.validate().unwrap_err().to_string();
-    plan(vec![role("server", "run ${self.client.port}")]).validate().unwrap();
+    plan(vec![role("server", "run ${self.client.port}")])
+        .validate()
+        .unwrap();
 
     assert!(message(&plan(vec![role("server", "run ${self.nothing.port}")])).contains("port `nothing`"));
     assert!(message(&plan(vec![role("server", "run ${other.client.port}")])).contains("role `other`"));

@@ -65,13 +65,19 @@ impl Plan {
         let mut before = BTreeSet::new();
         for role in &self.roles {
             if before.contains(&role.name) {
-                return Err(PlanError::Twice { what: "role", name: role.name.clone() });
+                return Err(PlanError::Twice {
+                    what: "role",
+                    name: role.name.clone(),
+                });
             }
             for dependency in &role.after {
                 let on = dependency.role();
                 if !before.contains(on) {
                     return Err(if self.role(on.as_str()).is_some() {
-                        PlanError::Order { role: role.name.clone(), on: on.clone() }
+                        PlanError::Order {
+                            role: role.name.clone(),
+                            on: on.clone(),
+                        }
                     } else {
                         missing(role, "role", on)
                     });
@@ -82,11 +88,21 @@ impl Plan {
         }
         for endpoint in &self.endpoints {
             let by = || format!("endpoint `{}`", endpoint.name);
-            let absent = |what, name: &Name| PlanError::Missing { by: by(), what, name: name.clone() };
-            let role = self.role(endpoint.role.as_str()).ok_or_else(|| absent("role", &endpoint.role))?;
-            role.port(endpoint.port.as_str()).ok_or_else(|| absent("port", &endpoint.port))?;
+            let absent = |what, name: &Name| PlanError::Missing {
+                by: by(),
+                what,
+                name: name.clone(),
+            };
+            let role = self
+                .role(endpoint.role.as_str())
+                .ok_or_else(|| absent("role", &endpoint.role))?;
+            role.port(endpoint.port.as_str())
+                .ok_or_else(|| absent("port", &endpoint.port))?;
             if role.scalable || role.replicas != 1 {
-                return Err(PlanError::ManyTasks { endpoint: endpoint.name.clone(), role: role.name.clone() });
+                return Err(PlanError::ManyTasks {
+                    endpoint: endpoint.name.clone(),
+                    role: role.name.clone(),
+                });
             }
             if let Some(token) = &endpoint.token
                 && !self.secrets.iter().any(|secret| secret.name == *token)
@@ -104,7 +120,10 @@ impl Plan {
         let mut ports = BTreeSet::new();
         for port in &role.ports {
             if !ports.insert(&port.name) {
-                return Err(PlanError::Twice { what: "port", name: port.name.clone() });
+                return Err(PlanError::Twice {
+                    what: "port",
+                    name: port.name.clone(),
+                });
             }
         }
         if let Some(environment) = &role.environment
@@ -115,7 +134,10 @@ impl Plan {
         for template in &role.command {
             for reference in template.references() {
                 if let Reference::Secret(secret) = reference {
-                    return Err(PlanError::SecretInCommand { role: role.name.clone(), secret: secret.clone() });
+                    return Err(PlanError::SecretInCommand {
+                        role: role.name.clone(),
+                        secret: secret.clone(),
+                    });
                 }
             }
         }
@@ -129,12 +151,11 @@ impl Plan {
 
     fn validate_reference(&self, role: &Role, reference: &Reference) -> Result<(), PlanError> {
         match reference {
-            Reference::Secret(name) | Reference::SecretFile(name) => {
-                self.secrets.iter().find(|secret| secret.name == *name).map_or_else(
-                    || Err(missing(role, "secret", name)),
-                    |_| Ok(()),
-                )
-            }
+            Reference::Secret(name) | Reference::SecretFile(name) => self
+                .secrets
+                .iter()
+                .find(|secret| secret.name == *name)
+                .map_or_else(|| Err(missing(role, "secret", name)), |_| Ok(())),
             Reference::Data(name) => self
                 .data
                 .iter()
@@ -145,12 +166,18 @@ impl Plan {
                 .iter()
                 .find(|file| file.name == *name)
                 .map_or_else(|| Err(missing(role, "file", name)), |_| Ok(())),
-            Reference::Port { role: other, port, .. } => {
+            Reference::Port {
+                role: other, port, ..
+            } => {
                 let target = match other {
                     None => role,
-                    Some(other) => self.role(other.as_str()).ok_or_else(|| missing(role, "role", other))?,
+                    Some(other) => self
+                        .role(other.as_str())
+                        .ok_or_else(|| missing(role, "role", other))?,
                 };
-                target.port(port.as_str()).map_or_else(|| Err(missing(role, "port", port)), |_| Ok(()))
+                target
+                    .port(port.as_str())
+                    .map_or_else(|| Err(missing(role, "port", port)), |_| Ok(()))
             }
             Reference::Instance
             | Reference::Task
@@ -162,7 +189,11 @@ impl Plan {
 }
 
 fn missing(role: &Role, what: &'static str, name: &Name) -> PlanError {
-    PlanError::Missing { by: format!("role `{}`", role.name), what, name: name.clone() }
+    PlanError::Missing {
+        by: format!("role `{}`", role.name),
+        what,
+        name: name.clone(),
+    }
 }
 
 /// Every template of a role.
@@ -173,7 +204,16 @@ fn templates(role: &Role) -> impl Iterator<Item = &Template> {
         Check::Running | Check::Tcp(_) => Box::new(std::iter::empty()),
     };
     let drain = role.drain.iter().flat_map(|drain| {
-        drain.work.iter().chain(&drain.sole).chain(&drain.weight).chain(std::iter::once(&drain.release_body))
+        drain
+            .work
+            .iter()
+            .chain(&drain.sole)
+            .chain(&drain.weight)
+            .chain(std::iter::once(&drain.release_body))
     });
-    role.command.iter().chain(role.env.values()).chain(check).chain(drain)
+    role.command
+        .iter()
+        .chain(role.env.values())
+        .chain(check)
+        .chain(drain)
 }

@@ -22,7 +22,11 @@ impl Paths {
     /// The folders of the user, from `XDG_STATE_HOME`, `XDG_CACHE_HOME` and `HOME`.
     pub fn of_user(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, PlatformError> {
         // The base directory specification says to ignore relative paths.
-        let absolute = |name: &str| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let absolute = |name: &str| {
+            variable(name)
+                .map(PathBuf::from)
+                .filter(|path| path.is_absolute())
+        };
         let home = absolute("HOME");
         let folder = |name: &'static str, below: &str| {
             absolute(name)
@@ -52,7 +56,10 @@ impl Paths {
     /// one of the same name never share a file.
     #[must_use]
     pub fn instance(&self, name: &str, id: &str) -> InstancePaths {
-        InstancePaths(self.instances().join(format!("{name}-{}", id.get(..8).unwrap_or(id))))
+        InstancePaths(
+            self.instances()
+                .join(format!("{name}-{}", id.get(..8).unwrap_or(id))),
+        )
     }
 }
 
@@ -118,7 +125,10 @@ impl InstancePaths {
 
 /// Makes a folder and those above it, for the user alone.
 pub fn private_folder(path: &Path) -> std::io::Result<()> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
 }
 
 #[cfg(test)]
@@ -128,11 +138,22 @@ mod tests {
     #[test]
     fn folders_follow_the_base_directory_specification() {
         let paths = |variables: &[(&str, &str)]| {
-            let variables: Vec<_> = variables.iter().map(|(k, v)| ((*k).to_owned(), OsString::from(v))).collect();
+            let variables: Vec<_> = variables
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), OsString::from(v)))
+                .collect();
             Paths::of_user(move |name| variables.iter().find(|(k, _)| k == name).map(|(_, v)| v.clone()))
         };
-        assert_eq!(paths(&[("HOME", "/h")]).unwrap().state, Path::new("/h/.local/state/seaway"));
-        let given = paths(&[("HOME", "/h"), ("XDG_STATE_HOME", "/s"), ("XDG_CACHE_HOME", "relative")]).unwrap();
+        assert_eq!(
+            paths(&[("HOME", "/h")]).unwrap().state,
+            Path::new("/h/.local/state/seaway")
+        );
+        let given = paths(&[
+            ("HOME", "/h"),
+            ("XDG_STATE_HOME", "/s"),
+            ("XDG_CACHE_HOME", "relative"),
+        ])
+        .unwrap();
         assert_eq!(given.state, Path::new("/s/seaway"));
         assert_eq!(given.cache, Path::new("/h/.cache/seaway"));
         assert!(paths(&[]).unwrap_err().to_string().contains("HOME"));

@@ -63,7 +63,7 @@ fn bindable(host: &str, port: u16) -> std::io::Result<()> {
 
 /// Chooses a port for a task and notes it in the store. To be called in a transaction.
 pub fn assign(
-    records: &Records<'_>,
+    records: Records<'_>,
     instance: &str,
     role: &Name,
     index: u32,
@@ -71,11 +71,21 @@ pub fn assign(
     default_host: &str,
 ) -> Result<PortRecord, PortError> {
     let host = plan.host.clone().unwrap_or_else(|| default_host.to_owned());
-    let record = |port| PortRecord { role: role.clone(), index, name: plan.name.clone(), host: host.clone(), port };
+    let record = |port| PortRecord {
+        role: role.clone(),
+        index,
+        name: plan.name.clone(),
+        host: host.clone(),
+        port,
+    };
     if let Some(port) = plan.fixed {
         if let Some(holder) = records.holder_of_port(port)? {
             let by = format!("instance `{holder}`");
-            return Err(PortError::Taken { port, name: plan.name.clone(), by });
+            return Err(PortError::Taken {
+                port,
+                name: plan.name.clone(),
+                by,
+            });
         }
         check(&host, port, &plan.name)?;
         let record = record(port);
@@ -96,7 +106,12 @@ pub fn assign(
                 return Ok(record);
             }
             Err(source) if source.kind() == std::io::ErrorKind::AddrNotAvailable => {
-                return Err(PortError::Bind { port, name: plan.name.clone(), host, source });
+                return Err(PortError::Bind {
+                    port,
+                    name: plan.name.clone(),
+                    host,
+                    source,
+                });
             }
             Err(_) => {}
         }
@@ -113,7 +128,12 @@ pub fn check(host: &str, port: u16, name: &Name) -> Result<(), PortError> {
             name: name.clone(),
             by: owner(port).unwrap_or_else(|| "another program".to_owned()),
         }),
-        Err(source) => Err(PortError::Bind { port, name: name.clone(), host: host.to_owned(), source }),
+        Err(source) => Err(PortError::Bind {
+            port,
+            name: name.clone(),
+            host: host.to_owned(),
+            source,
+        }),
     }
 }
 
@@ -122,16 +142,25 @@ fn owner(port: u16) -> Option<String> {
     let inodes: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()
         .filter_map(|table| std::fs::read_to_string(table).ok())
-        .flat_map(|table| table.lines().skip(1).filter_map(|line| listening_inode(line, port)).collect::<Vec<_>>())
+        .flat_map(|table| {
+            table
+                .lines()
+                .skip(1)
+                .filter_map(|line| listening_inode(line, port))
+                .collect::<Vec<_>>()
+        })
         .collect();
     let wanted: Vec<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
     let processes = std::fs::read_dir("/proc").ok()?;
     processes.flatten().find_map(|entry| {
         let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
-        std::fs::read_dir(entry.path().join("fd")).ok()?.flatten().find(|descriptor| {
-            std::fs::read_link(descriptor.path())
-                .is_ok_and(|target| wanted.iter().any(|socket| target.as_os_str() == socket.as_str()))
-        })?;
+        std::fs::read_dir(entry.path().join("fd"))
+            .ok()?
+            .flatten()
+            .find(|descriptor| {
+                std::fs::read_link(descriptor.path())
+                    .is_ok_and(|target| wanted.iter().any(|socket| target.as_os_str() == socket.as_str()))
+            })?;
         let name = std::fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
         Some(format!("`{}` (pid {pid})", name.trim()))
     })
@@ -142,7 +171,8 @@ fn listening_inode(line: &str, port: u16) -> Option<String> {
     let fields: Vec<&str> = line.split_whitespace().collect();
     let (_, local) = fields.get(1)?.rsplit_once(':')?;
     let listens = *fields.get(3)? == "0A";
-    (listens && u16::from_str_radix(local, 16).ok()? == port).then(|| fields.get(9).map(|inode| (*inode).to_owned()))?
+    (listens && u16::from_str_radix(local, 16).ok()? == port)
+        .then(|| fields.get(9).map(|inode| (*inode).to_owned()))?
 }
 
 #[cfg(test)]
@@ -153,10 +183,18 @@ mod tests {
     fn a_taken_port_names_its_owner() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let message = check("127.0.0.1", port, &Name::literal("client")).unwrap_err().to_string();
-        assert!(message.starts_with(&format!("port {port} (client) is taken by ")), "{message}");
+        let message = check("127.0.0.1", port, &Name::literal("client"))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.starts_with(&format!("port {port} (client) is taken by ")),
+            "{message}"
+        );
         if cfg!(target_os = "linux") {
-            assert!(message.contains(&format!("(pid {})", std::process::id())), "{message}");
+            assert!(
+                message.contains(&format!("(pid {})", std::process::id())),
+                "{message}"
+            );
         }
         drop(listener);
         check("127.0.0.1", port, &Name::literal("client")).unwrap();
@@ -164,7 +202,9 @@ mod tests {
 
     #[test]
     fn an_address_of_another_machine_is_refused() {
-        let message = check("192.0.2.1", 9000, &Name::literal("client")).unwrap_err().to_string();
+        let message = check("192.0.2.1", 9000, &Name::literal("client"))
+            .unwrap_err()
+            .to_string();
         assert!(message.contains("cannot be bound at `192.0.2.1`"), "{message}");
     }
 }

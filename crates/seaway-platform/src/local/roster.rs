@@ -13,14 +13,17 @@ pub(crate) const DEFAULT_HOST: &str = "127.0.0.1";
 /// Adds tasks of a role until as many are wanted as `desired`; gives back the new ones. To be called in a
 /// transaction.
 pub(crate) fn fill(
-    records: &Records<'_>,
+    records: Records<'_>,
     instance: &str,
     role: &Role,
     desired: u32,
 ) -> Result<Vec<TaskRecord>, PortError> {
     let existing = records.tasks(instance)?;
-    let mut taken: Vec<u32> =
-        existing.iter().filter(|task| task.role == role.name).map(|task| task.index).collect();
+    let mut taken: Vec<u32> = existing
+        .iter()
+        .filter(|task| task.role == role.name)
+        .map(|task| task.index)
+        .collect();
     let wanted = existing
         .iter()
         .filter(|task| task.role == role.name && task.target == super::store::TaskTarget::Run)
@@ -47,7 +50,7 @@ pub(crate) fn fill(
 /// Brings the wanted numbers and the tasks of an instance in line with a plan: new roles get theirs, numbers
 /// that the plan changed are taken over, roles that are gone lose their number (the supervisor stops the tasks).
 pub(crate) fn follow(
-    records: &Records<'_>,
+    records: Records<'_>,
     instance: &str,
     before: Option<&Plan>,
     plan: &Plan,
@@ -55,7 +58,11 @@ pub(crate) fn follow(
     for role in &plan.roles {
         let was = before.and_then(|before| before.role(role.name.as_str()));
         if was.is_none_or(|was| was.replicas != role.replicas) {
-            let scale = ScaleRecord { role: role.name.clone(), desired: role.replicas, forced: false };
+            let scale = ScaleRecord {
+                role: role.name.clone(),
+                desired: role.replicas,
+                forced: false,
+            };
             records.set_scale(instance, &scale)?;
             fill(records, instance, role, role.replicas)?;
         }
@@ -72,7 +79,7 @@ pub(crate) fn follow(
     Ok(())
 }
 
-fn give_ports_anew(records: &Records<'_>, instance: &str, role: &Role) -> Result<(), PortError> {
+fn give_ports_anew(records: Records<'_>, instance: &str, role: &Role) -> Result<(), PortError> {
     let tasks: Vec<u32> = records
         .tasks(instance)?
         .into_iter()
@@ -82,8 +89,9 @@ fn give_ports_anew(records: &Records<'_>, instance: &str, role: &Role) -> Result
     let held = records.ports(instance)?;
     for index in tasks {
         for port in &role.ports {
-            let current =
-                held.iter().find(|h| h.role == role.name && h.index == index && h.name == port.name);
+            let current = held
+                .iter()
+                .find(|h| h.role == role.name && h.index == index && h.name == port.name);
             let fits = current.is_some_and(|current| {
                 port.fixed.is_none_or(|fixed| fixed == current.port)
                     && port.host.as_deref().unwrap_or(DEFAULT_HOST) == current.host

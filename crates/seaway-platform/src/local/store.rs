@@ -252,7 +252,10 @@ pub struct Store {
 }
 
 fn json<T: Serialize>(value: &T) -> Result<String, StoreError> {
-    serde_json::to_string(value).map_err(|source| StoreError::Content { what: "value", source })
+    serde_json::to_string(value).map_err(|source| StoreError::Content {
+        what: "value",
+        source,
+    })
 }
 
 fn from_json<T: DeserializeOwned>(what: &'static str, text: &str) -> Result<T, StoreError> {
@@ -273,14 +276,20 @@ fn timestamp(millis: i64) -> Timestamp {
 }
 
 fn identity(pid: Option<i32>, started: Option<String>) -> Option<ProcessIdentity> {
-    Some(ProcessIdentity { pid: pid?, started: started? })
+    Some(ProcessIdentity {
+        pid: pid?,
+        started: started?,
+    })
 }
 
 impl Store {
     /// Opens the store, and makes it when there is none. The file is for the user alone.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let shown = || path.display().to_string();
-        let open = |source| StoreError::Open { path: shown(), source };
+        let open = |source| StoreError::Open {
+            path: shown(),
+            source,
+        };
         let connection = Connection::open(path).map_err(open)?;
         // Long enough for any transaction here; a writer that waits longer than this has met a stopped process.
         connection.busy_timeout(Duration::from_secs(10)).map_err(open)?;
@@ -288,12 +297,20 @@ impl Store {
         connection
             .execute_batch("PRAGMA foreign_keys = ON; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -256;")
             .map_err(open)?;
-        let format: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(open)?;
+        let format: i64 = connection
+            .query_row("PRAGMA user_version", [], |row| row.get(0))
+            .map_err(open)?;
         let mut store = Self { connection };
         match format {
             FORMAT => {}
             0 => store.create(path)?,
-            newer => return Err(StoreError::Newer { path: shown(), found: newer, known: FORMAT }),
+            newer => {
+                return Err(StoreError::Newer {
+                    path: shown(),
+                    found: newer,
+                    known: FORMAT,
+                });
+            }
         }
         Ok(store)
     }
@@ -303,7 +320,8 @@ impl Store {
         // The folder above is private already; this is for those who move the file.
         let _ = std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600));
         // Two first commands can arrive at once; the change of mode needs the file for itself for a moment.
-        self.connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
+        self.connection
+            .query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
         let transaction = self.begin()?;
         let format: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
         if format == 0 {
@@ -315,16 +333,18 @@ impl Store {
     }
 
     fn begin(&mut self) -> Result<Transaction<'_>, StoreError> {
-        Ok(self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?)
+        Ok(self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?)
     }
 
     /// Runs `work` in one transaction that nobody else writes during. It is undone when `work` fails.
     pub fn transaction<T, E: From<StoreError>>(
         &mut self,
-        work: impl FnOnce(&Records<'_>) -> Result<T, E>,
+        work: impl FnOnce(Records<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let transaction = self.begin()?;
-        let result = work(&Records(&transaction))?;
+        let result = work(Records(&transaction))?;
         transaction.commit().map_err(StoreError::from)?;
         Ok(result)
     }
@@ -337,7 +357,9 @@ impl Store {
 
     /// A number that is different whenever another connection has changed the store.
     pub fn version(&self) -> Result<i64, StoreError> {
-        Ok(self.connection.query_row("PRAGMA data_version", [], |row| row.get(0))?)
+        Ok(self
+            .connection
+            .query_row("PRAGMA data_version", [], |row| row.get(0))?)
     }
 }
 
@@ -346,12 +368,12 @@ impl Store {
 pub struct Records<'a>(&'a Connection);
 
 impl Records<'_> {
-    fn run(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<usize, StoreError> {
+    fn run(self, sql: &str, parameters: impl rusqlite::Params) -> Result<usize, StoreError> {
         Ok(self.0.prepare_cached(sql)?.execute(parameters)?)
     }
 
     fn all<T>(
-        &self,
+        self,
         sql: &str,
         parameters: impl rusqlite::Params,
         read: impl Fn(&Row<'_>) -> Result<T, StoreError>,
@@ -366,26 +388,32 @@ impl Records<'_> {
     }
 
     /// All instances, by name.
-    pub fn instances(&self) -> Result<Vec<InstanceRecord>, StoreError> {
+    pub fn instances(self) -> Result<Vec<InstanceRecord>, StoreError> {
         self.all("SELECT * FROM instances ORDER BY name", [], read_instance)
     }
 
     /// One instance.
-    pub fn instance(&self, name: &str) -> Result<Option<InstanceRecord>, StoreError> {
-        Ok(self.all("SELECT * FROM instances WHERE name = ?1", [name], read_instance)?.pop())
+    pub fn instance(self, name: &str) -> Result<Option<InstanceRecord>, StoreError> {
+        Ok(self
+            .all("SELECT * FROM instances WHERE name = ?1", [name], read_instance)?
+            .pop())
     }
 
     /// Generation and target of an instance, without the rest; `None` when it is gone or is another incarnation.
-    pub fn wanted(&self, name: &str, id: &str) -> Result<Option<(i64, Target)>, StoreError> {
-        let mut statement =
-            self.0.prepare_cached("SELECT generation, target FROM instances WHERE name = ?1 AND id = ?2")?;
-        let found: Option<(i64, String)> =
-            statement.query_row([name, id], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-        found.map(|(generation, target)| Ok((generation, from_word("target", &target)?))).transpose()
+    pub fn wanted(self, name: &str, id: &str) -> Result<Option<(i64, Target)>, StoreError> {
+        let mut statement = self
+            .0
+            .prepare_cached("SELECT generation, target FROM instances WHERE name = ?1 AND id = ?2")?;
+        let found: Option<(i64, String)> = statement
+            .query_row([name, id], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        found
+            .map(|(generation, target)| Ok((generation, from_word("target", &target)?)))
+            .transpose()
     }
 
     /// Adds an instance.
-    pub fn insert_instance(&self, record: &InstanceRecord) -> Result<(), StoreError> {
+    pub fn insert_instance(self, record: &InstanceRecord) -> Result<(), StoreError> {
         self.run(
             "INSERT INTO instances (name, id, document, plan, generation, target, created, boot)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
@@ -404,7 +432,12 @@ impl Records<'_> {
     }
 
     /// Replaces the document and the plan.
-    pub fn change_plan(&self, name: &str, document: &serde_json::Value, plan: &Plan) -> Result<(), StoreError> {
+    pub fn change_plan(
+        self,
+        name: &str,
+        document: &serde_json::Value,
+        plan: &Plan,
+    ) -> Result<(), StoreError> {
         self.run(
             "UPDATE instances SET document = ?2, plan = ?3, generation = generation + 1, blocked = NULL
              WHERE name = ?1",
@@ -414,7 +447,7 @@ impl Records<'_> {
     }
 
     /// Changes what is wanted of an instance.
-    pub fn set_target(&self, name: &str, target: Target) -> Result<(), StoreError> {
+    pub fn set_target(self, name: &str, target: Target) -> Result<(), StoreError> {
         self.run(
             "UPDATE instances SET target = ?2, generation = generation + 1 WHERE name = ?1",
             params![name, word(&target)?],
@@ -423,7 +456,7 @@ impl Records<'_> {
     }
 
     /// Notes who supervises an instance.
-    pub fn set_supervisor(&self, name: &str, supervisor: &ProcessIdentity) -> Result<(), StoreError> {
+    pub fn set_supervisor(self, name: &str, supervisor: &ProcessIdentity) -> Result<(), StoreError> {
         self.run(
             "UPDATE instances SET supervisor_pid = ?2, supervisor_started = ?3 WHERE name = ?1",
             params![name, supervisor.pid, supervisor.started],
@@ -432,7 +465,7 @@ impl Records<'_> {
     }
 
     /// Notes what the supervisor sees of the instance as a whole.
-    pub fn set_observed(&self, record: &InstanceRecord) -> Result<(), StoreError> {
+    pub fn set_observed(self, record: &InstanceRecord) -> Result<(), StoreError> {
         self.run(
             "UPDATE instances SET was_ready = ?2, preparing = ?3, blocked = ?4, notes = ?5, announcements = ?6
              WHERE name = ?1",
@@ -449,42 +482,60 @@ impl Records<'_> {
     }
 
     /// Removes an instance and all that belongs to it.
-    pub fn remove_instance(&self, name: &str, id: &str) -> Result<(), StoreError> {
+    pub fn remove_instance(self, name: &str, id: &str) -> Result<(), StoreError> {
         self.run("DELETE FROM instances WHERE name = ?1 AND id = ?2", [name, id])?;
         Ok(())
     }
 
     /// The wanted numbers of tasks.
-    pub fn scales(&self, instance: &str) -> Result<Vec<ScaleRecord>, StoreError> {
-        self.all("SELECT role, desired, forced FROM scales WHERE instance = ?1", [instance], |row| {
-            Ok(ScaleRecord { role: name_at(row, 0)?, desired: row.get(1)?, forced: row.get(2)? })
-        })
+    pub fn scales(self, instance: &str) -> Result<Vec<ScaleRecord>, StoreError> {
+        self.all(
+            "SELECT role, desired, forced FROM scales WHERE instance = ?1",
+            [instance],
+            |row| {
+                Ok(ScaleRecord {
+                    role: name_at(row, 0)?,
+                    desired: row.get(1)?,
+                    forced: row.get(2)?,
+                })
+            },
+        )
     }
 
     /// Sets the wanted number of tasks of a role.
-    pub fn set_scale(&self, instance: &str, scale: &ScaleRecord) -> Result<(), StoreError> {
+    pub fn set_scale(self, instance: &str, scale: &ScaleRecord) -> Result<(), StoreError> {
         self.run(
             "INSERT INTO scales (instance, role, desired, forced) VALUES (?1, ?2, ?3, ?4)
              ON CONFLICT DO UPDATE SET desired = ?3, forced = ?4",
             params![instance, scale.role.as_str(), scale.desired, scale.forced],
         )?;
-        self.run("UPDATE instances SET generation = generation + 1 WHERE name = ?1", [instance])?;
+        self.run(
+            "UPDATE instances SET generation = generation + 1 WHERE name = ?1",
+            [instance],
+        )?;
         Ok(())
     }
 
     /// Removes the wanted number of a role that the plan does not have any more.
-    pub fn remove_scale(&self, instance: &str, role: &str) -> Result<(), StoreError> {
-        self.run("DELETE FROM scales WHERE instance = ?1 AND role = ?2", [instance, role])?;
+    pub fn remove_scale(self, instance: &str, role: &str) -> Result<(), StoreError> {
+        self.run(
+            "DELETE FROM scales WHERE instance = ?1 AND role = ?2",
+            [instance, role],
+        )?;
         Ok(())
     }
 
     /// The tasks of an instance.
-    pub fn tasks(&self, instance: &str) -> Result<Vec<TaskRecord>, StoreError> {
-        self.all("SELECT * FROM tasks WHERE instance = ?1 ORDER BY role, idx", [instance], read_task)
+    pub fn tasks(self, instance: &str) -> Result<Vec<TaskRecord>, StoreError> {
+        self.all(
+            "SELECT * FROM tasks WHERE instance = ?1 ORDER BY role, idx",
+            [instance],
+            read_task,
+        )
     }
 
     /// Writes a task, whether it is there or not.
-    pub fn put_task(&self, instance: &str, task: &TaskRecord) -> Result<(), StoreError> {
+    pub fn put_task(self, instance: &str, task: &TaskRecord) -> Result<(), StoreError> {
         self.run(
             "INSERT OR REPLACE INTO tasks (instance, role, idx, target, start_id, pid, started, revision, cgroup,
                  memory_keeper, state, reason, since, restarts, last_exit, last_log)
@@ -512,14 +563,20 @@ impl Records<'_> {
     }
 
     /// Removes a task and its ports.
-    pub fn remove_task(&self, instance: &str, role: &str, index: u32) -> Result<(), StoreError> {
-        self.run("DELETE FROM tasks WHERE instance = ?1 AND role = ?2 AND idx = ?3", params![instance, role, index])?;
-        self.run("DELETE FROM ports WHERE instance = ?1 AND role = ?2 AND idx = ?3", params![instance, role, index])?;
+    pub fn remove_task(self, instance: &str, role: &str, index: u32) -> Result<(), StoreError> {
+        self.run(
+            "DELETE FROM tasks WHERE instance = ?1 AND role = ?2 AND idx = ?3",
+            params![instance, role, index],
+        )?;
+        self.run(
+            "DELETE FROM ports WHERE instance = ?1 AND role = ?2 AND idx = ?3",
+            params![instance, role, index],
+        )?;
         Ok(())
     }
 
     /// The ports of an instance.
-    pub fn ports(&self, instance: &str) -> Result<Vec<PortRecord>, StoreError> {
+    pub fn ports(self, instance: &str) -> Result<Vec<PortRecord>, StoreError> {
         self.all(
             "SELECT role, idx, name, host, port FROM ports WHERE instance = ?1 ORDER BY role, idx, name",
             [instance],
@@ -536,7 +593,7 @@ impl Records<'_> {
     }
 
     /// Which instance has a port.
-    pub fn holder_of_port(&self, port: u16) -> Result<Option<String>, StoreError> {
+    pub fn holder_of_port(self, port: u16) -> Result<Option<String>, StoreError> {
         Ok(self
             .0
             .prepare_cached("SELECT instance FROM ports WHERE port = ?1")?
@@ -545,16 +602,23 @@ impl Records<'_> {
     }
 
     /// Takes a port back.
-    pub fn remove_port(&self, port: u16) -> Result<(), StoreError> {
+    pub fn remove_port(self, port: u16) -> Result<(), StoreError> {
         self.run("DELETE FROM ports WHERE port = ?1", [port])?;
         Ok(())
     }
 
     /// Gives a port to a task.
-    pub fn insert_port(&self, instance: &str, port: &PortRecord) -> Result<(), StoreError> {
+    pub fn insert_port(self, instance: &str, port: &PortRecord) -> Result<(), StoreError> {
         self.run(
             "INSERT INTO ports (port, host, name, instance, role, idx) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            params![port.port, port.host, port.name.as_str(), instance, port.role.as_str(), port.index],
+            params![
+                port.port,
+                port.host,
+                port.name.as_str(),
+                instance,
+                port.role.as_str(),
+                port.index
+            ],
         )?;
         Ok(())
     }
@@ -614,28 +678,52 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.db");
         std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..16).map(|_| scope.spawn(|| Store::open(&path).map(drop))).collect();
+            let threads: Vec<_> = (0..16)
+                .map(|_| scope.spawn(|| Store::open(&path).map(drop)))
+                .collect();
             for thread in threads {
                 thread.join().unwrap().unwrap();
             }
         });
-        assert!(Store::open(&path).unwrap().records().instances().unwrap().is_empty());
+        assert!(
+            Store::open(&path)
+                .unwrap()
+                .records()
+                .instances()
+                .unwrap()
+                .is_empty()
+        );
     }
 
     #[test]
     fn a_store_of_a_newer_seaway_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.db");
-        Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+        Connection::open(&path)
+            .unwrap()
+            .pragma_update(None, "user_version", 99)
+            .unwrap();
         let message = Store::open(&path).unwrap_err().to_string();
-        assert!(message.contains("newer Seaway (format 99; this one knows 1)"), "{message}");
+        assert!(
+            message.contains("newer Seaway (format 99; this one knows 1)"),
+            "{message}"
+        );
     }
 
     #[test]
     fn what_is_no_database_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.db");
-        std::fs::write(&path, "this is a text, and long enough to be read as a header of something").unwrap();
-        assert!(Store::open(&path).unwrap_err().to_string().contains("cannot be opened"));
+        std::fs::write(
+            &path,
+            "this is a text, and long enough to be read as a header of something",
+        )
+        .unwrap();
+        assert!(
+            Store::open(&path)
+                .unwrap_err()
+                .to_string()
+                .contains("cannot be opened")
+        );
     }
 }

@@ -7,8 +7,10 @@
 //! same mark in its environment, so that there is no moment at which a process exists that nobody can find.
 
 mod adopt;
+mod announce;
 mod explain;
 mod look;
+mod prepare;
 mod resolve;
 mod retire;
 mod run;
@@ -24,11 +26,11 @@ use std::{
 };
 
 use seaway_agent::{Exit, ProcessIdentity, probe};
-use seaway_discovery::{Announcer, Defaults, DirectoryState, Entry};
+use seaway_discovery::{Announcer, Defaults};
 use seaway_model::{
     Endpoint, Name,
-    plan::{Dependency, Plan, PythonEnvironment, Role},
-    status::{AnnouncementStatus, Target, TaskState},
+    plan::{Dependency, Plan, Role},
+    status::{Target, TaskState},
 };
 use thiserror::Error;
 use tokio::{
@@ -45,7 +47,7 @@ use self::{
 use super::{
     cgroup::Cgroup,
     paths::{InstancePaths, Paths, private_folder},
-    python::{self, Prepared},
+    python::Prepared,
     roster,
     store::{InstanceRecord, PortRecord, ScaleRecord, Store, StoreError, TaskTarget},
 };
@@ -83,11 +85,22 @@ enum Event {
     /// A process ended.
     Ended { key: Key, start_id: String, exit: Exit },
     /// A question was answered, or not.
-    Answered { question: probe::Question, askers: Vec<(Key, String)>, answer: Result<probe::Answer, probe::NotReady> },
+    Answered {
+        question: probe::Question,
+        askers: Vec<(Key, String)>,
+        answer: Result<probe::Answer, probe::NotReady>,
+    },
     /// A task that retires was asked to hand over, and said what it still holds.
-    Drained { key: Key, start_id: String, left: Result<retire::Load, String> },
+    Drained {
+        key: Key,
+        start_id: String,
+        left: Result<retire::Load, String>,
+    },
     /// The load of all tasks of a role.
-    Loads { role: Name, loads: Result<BTreeMap<Key, retire::Load>, String> },
+    Loads {
+        role: Name,
+        loads: Result<BTreeMap<Key, retire::Load>, String>,
+    },
     /// What the preparation of an environment is doing.
     Preparing(String),
     /// The environments are there, or cannot be had.
@@ -141,7 +154,10 @@ pub async fn supervise(paths: &Paths, name: &str) -> Result<(), SupervisorError>
     let mut interrupt = signal(SignalKind::interrupt()).map_err(SupervisorError::Signals)?;
 
     let store = Store::open(&paths.store())?;
-    let record = store.records().instance(name)?.ok_or_else(|| SupervisorError::NotFound(name.to_owned()))?;
+    let record = store
+        .records()
+        .instance(name)?
+        .ok_or_else(|| SupervisorError::NotFound(name.to_owned()))?;
     let files = paths.instance(name, &record.id);
     let Some(_lock) = lock(&files)? else {
         tracing::info!("another supervisor is at work");
@@ -176,9 +192,16 @@ pub async fn supervise(paths: &Paths, name: &str) -> Result<(), SupervisorError>
 /// Takes the lock of an instance; `None` when another supervisor has it.
 fn lock(files: &InstancePaths) -> Result<Option<File>, SupervisorError> {
     let path = files.lock();
-    let failed = |source| SupervisorError::File { path: path.clone(), source };
+    let failed = |source| SupervisorError::File {
+        path: path.clone(),
+        source,
+    };
     private_folder(files.root()).map_err(failed)?;
-    let file = File::options().create(true).append(true).open(&path).map_err(failed)?;
+    let file = File::options()
+        .create(true)
+        .append(true)
+        .open(&path)
+        .map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(std::fs::TryLockError::WouldBlock) => Ok(None),
@@ -194,7 +217,9 @@ impl Supervisor {
         record: InstanceRecord,
         events: mpsc::UnboundedSender<Event>,
     ) -> Result<Self, SupervisorError> {
-        let defaults = Defaults { state_directory: paths.state.clone() };
+        let defaults = Defaults {
+            state_directory: paths.state.clone(),
+        };
         let directories = record
             .plan
             .discovery
@@ -232,7 +257,9 @@ impl Supervisor {
     fn take_office(&mut self) -> Result<(), StoreError> {
         self.record.supervisor = ProcessIdentity::own();
         if let Some(own) = &self.record.supervisor {
-            self.store.records().set_supervisor(self.record.name.as_str(), own)?;
+            self.store
+                .records()
+                .set_supervisor(self.record.name.as_str(), own)?;
         }
         Ok(())
     }
@@ -283,7 +310,11 @@ impl Supervisor {
     fn asked_to_stop(&mut self) {
         tracing::info!("asked to stop: taking the instance down");
         self.seen = None;
-        if let Err(error) = self.store.records().set_target(self.record.name.as_str(), Target::Down) {
+        if let Err(error) = self
+            .store
+            .records()
+            .set_target(self.record.name.as_str(), Target::Down)
+        {
             tracing::warn!(%error, "could not note that the instance is to stop");
             self.record.target = Target::Down;
         }
@@ -333,7 +364,11 @@ impl Supervisor {
         if self.record.blocked.take().is_some() {
             self.record_changed = true;
         }
-        for task in self.tasks.values_mut().filter(|task| matches!(task.phase, Phase::GivenUp)) {
+        for task in self
+            .tasks
+            .values_mut()
+            .filter(|task| matches!(task.phase, Phase::GivenUp))
+        {
             task.phase = Phase::Idle;
             task.failures = 0;
             task.streak = 0;
@@ -356,7 +391,9 @@ impl Supervisor {
     /// Tasks that a command added to the store.
     fn take_in_new_tasks(&mut self) -> Result<(), StoreError> {
         for record in self.store.records().tasks(self.record.name.as_str())? {
-            self.tasks.entry((record.role.clone(), record.index)).or_insert_with(|| Task::new(record));
+            self.tasks
+                .entry((record.role.clone(), record.index))
+                .or_insert_with(|| Task::new(record));
         }
         Ok(())
     }
@@ -385,62 +422,25 @@ impl Supervisor {
     /// Whether as many tasks of each role are ready as are wanted.
     fn is_complete(&self) -> bool {
         self.scales.iter().all(|scale| {
-            let ready = self.tasks.values().filter(|task| task.record.role == scale.role && task.is_ready());
+            let ready = self
+                .tasks
+                .values()
+                .filter(|task| task.record.role == scale.role && task.is_ready());
             ready.count() >= scale.desired as usize
         })
-    }
-
-    /// Begins to prepare what tasks need besides themselves; whether that is done.
-    fn prepare(&mut self) -> bool {
-        if self.prepared.is_some() {
-            return true;
-        }
-        if self.preparation.is_none() && self.record.blocked.is_none() {
-            let environments = self.plan().environments.clone();
-            if environments.is_empty() {
-                self.prepared = Some(BTreeMap::new());
-                return true;
-            }
-            self.set_preparing(Some("looks for its Python environment".to_owned()));
-            let (cache, variables, events) = (self.cache.clone(), self.environment.clone(), self.events.clone());
-            let marks = self.marks();
-            self.preparation = Some(tokio::spawn(async move {
-                let result = prepare_all(environments, cache, variables, marks, &events).await;
-                let _ = events.send(Event::Prepared(result));
-            }));
-        }
-        false
-    }
-
-    /// The marks that make every process of the instance findable.
-    fn marks(&self) -> BTreeMap<OsString, OsString> {
-        use seaway_agent::environment;
-        BTreeMap::from([
-            (environment::INSTANCE_ID.into(), self.record.id.clone().into()),
-            (environment::INSTANCE.into(), self.record.name.to_string().into()),
-            (environment::START_ID.into(), "preparation".into()),
-        ])
-    }
-
-    fn cancel_preparation(&mut self) {
-        if let Some(preparation) = self.preparation.take() {
-            preparation.abort();
-        }
-        self.set_preparing(None);
-    }
-
-    fn set_preparing(&mut self, what: Option<String>) {
-        if self.record.preparing != what {
-            self.record.preparing = what;
-            self.record_changed = true;
-        }
     }
 
     /// Whether everything that a role depends on is there.
     fn dependencies(&self, role: &Role) -> Result<(), String> {
         for dependency in &role.after {
-            let Dependency::Ready(on) = dependency else { continue };
-            let mut tasks = self.tasks.values().filter(|task| task.record.role == *on && task.is_wanted()).peekable();
+            let Dependency::Ready(on) = dependency else {
+                continue;
+            };
+            let mut tasks = self
+                .tasks
+                .values()
+                .filter(|task| task.record.role == *on && task.is_wanted())
+                .peekable();
             if tasks.peek().is_none() || tasks.any(|task| !task.is_ready()) {
                 return Err(format!("waits for {on} to be ready"));
             }
@@ -451,7 +451,11 @@ impl Supervisor {
     fn handle(&mut self, event: Event, now: Instant) {
         match event {
             Event::Ended { key, start_id, exit } => self.ended(&key, &start_id, exit, now),
-            Event::Answered { question, askers, answer } => self.answered(&question, &askers, &answer, now),
+            Event::Answered {
+                question,
+                askers,
+                answer,
+            } => self.answered(&question, &askers, &answer, now),
             Event::Drained { key, start_id, left } => self.drained(&key, &start_id, left, now),
             Event::Loads { role, loads } => self.choose_to_retire(&role, loads),
             Event::Preparing(line) => {
@@ -480,15 +484,25 @@ impl Supervisor {
             return;
         }
         self.housekeeping_at = now + HOUSEKEEPING;
-        let logs: Vec<PathBuf> = self.tasks.values().map(|task| self.files.log(&task.record.name())).collect();
+        let logs: Vec<PathBuf> = self
+            .tasks
+            .values()
+            .map(|task| self.files.log(&task.record.name()))
+            .collect();
         let mut lost = None;
         for path in logs.iter().chain(std::iter::once(&self.files.supervisor_log())) {
             match super::logs::rotate(path, LOG_LIMIT, LOGS_KEPT) {
                 Ok(super::logs::Rotation::CutWithoutCopy { lost: bytes }) => {
-                    lost = Some(format!("the disk is full: {bytes} bytes of `{}` were dropped", path.display()));
+                    lost = Some(format!(
+                        "the disk is full: {bytes} bytes of `{}` were dropped",
+                        path.display()
+                    ));
                 }
                 Ok(super::logs::Rotation::OlderDropped(_)) => {
-                    lost = Some(format!("the disk is full: older logs of `{}` were dropped", path.display()));
+                    lost = Some(format!(
+                        "the disk is full: older logs of `{}` were dropped",
+                        path.display()
+                    ));
                 }
                 Ok(_) => {}
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -514,49 +528,6 @@ impl Supervisor {
         }
     }
 
-    /// Keeps the directories at what is true: endpoints whose task answers, from the first time that the whole
-    /// instance was ready.
-    fn announce(&mut self) {
-        if self.plan().discovery.is_empty() {
-            return;
-        }
-        let endpoints = if self.record.was_ready { self.ready_endpoints() } else { Vec::new() };
-        if endpoints != self.announced {
-            self.announced.clone_from(&endpoints);
-            self.tell_directories(endpoints);
-        }
-        let statuses = self.announcer.status();
-        let announcements: Vec<AnnouncementStatus> = statuses
-            .borrow()
-            .iter()
-            .map(|status| AnnouncementStatus {
-                directory: status.directory.clone(),
-                announced: matches!(status.state, DirectoryState::Registered { .. }),
-                reason: state_in_words(&status.state),
-            })
-            .collect();
-        if announcements != self.record.announcements {
-            self.record.announcements = announcements;
-            self.record_changed = true;
-        }
-    }
-
-    fn tell_directories(&mut self, endpoints: Vec<Endpoint>) {
-        // The incarnation owns the entry: a supervisor that takes over takes the entry over with the rest.
-        let Ok(owner) = self.record.id.parse() else { return };
-        let mut entry = Entry::new(self.record.name.clone(), self.plan().kind.clone(), owner, endpoints);
-        entry.labels.clone_from(&self.plan().labels);
-        self.announcer.announce(entry);
-    }
-
-    fn ready_endpoints(&self) -> Vec<Endpoint> {
-        endpoints(self.plan(), &self.ports, &self.files)
-            .into_iter()
-            .filter(|(role, _)| self.tasks.values().any(|task| task.record.role == *role && task.is_ready()))
-            .map(|(_, endpoint)| endpoint)
-            .collect()
-    }
-
     fn context<'a>(&'a self, prepared: &'a BTreeMap<Name, Prepared>) -> Context<'a> {
         Context {
             plan: &self.record.plan,
@@ -570,7 +541,13 @@ impl Supervisor {
 
     /// Writes what has changed. What cannot be written now is written by a later turn.
     fn write(&mut self) {
-        let Self { store, tasks, record, record_changed, .. } = self;
+        let Self {
+            store,
+            tasks,
+            record,
+            record_changed,
+            ..
+        } = self;
         if !*record_changed && !tasks.values().any(|task| task.changed) {
             return;
         }
@@ -594,7 +571,9 @@ impl Supervisor {
                     task.changed = false;
                 }
             }
-            Err(error) => tracing::warn!(%error, "what was seen could not be written; it will be tried again"),
+            Err(error) => {
+                tracing::warn!(%error, "what was seen could not be written; it will be tried again");
+            }
         }
     }
 
@@ -627,8 +606,13 @@ pub(crate) fn endpoints(plan: &Plan, ports: &[PortRecord], files: &InstancePaths
     plan.endpoints
         .iter()
         .filter_map(|endpoint| {
-            let port = ports.iter().find(|port| port.role == endpoint.role && port.name == endpoint.port)?;
-            let token_file = endpoint.token.as_ref().map(|secret| files.secret(secret.as_str()));
+            let port = ports
+                .iter()
+                .find(|port| port.role == endpoint.role && port.name == endpoint.port)?;
+            let token_file = endpoint
+                .token
+                .as_ref()
+                .map(|secret| files.secret(secret.as_str()));
             Some((
                 endpoint.role.clone(),
                 Endpoint {
@@ -644,49 +628,16 @@ pub(crate) fn endpoints(plan: &Plan, ports: &[PortRecord], files: &InstancePaths
         .collect()
 }
 
-/// How an entry is doing in a directory, without anything that changes all the time.
-fn state_in_words(state: &DirectoryState) -> String {
-    match state {
-        DirectoryState::Pending => "is being announced".to_owned(),
-        DirectoryState::Registered { since, .. } => format!("since {}", since.strftime("%Y-%m-%dT%H:%M:%SZ")),
-        DirectoryState::Failed { reason, hint, .. } => match hint {
-            Some(hint) => format!("{reason} ({hint})"),
-            None => reason.clone(),
-        },
-        DirectoryState::Withdrawn => "withdrawn".to_owned(),
-        DirectoryState::NotWithdrawn { reason, .. } => format!("could not be withdrawn: {reason}"),
-    }
-}
-
-async fn prepare_all(
-    environments: BTreeMap<Name, PythonEnvironment>,
-    cache: PathBuf,
-    variables: BTreeMap<OsString, OsString>,
-    marks: BTreeMap<OsString, OsString>,
-    events: &mpsc::UnboundedSender<Event>,
-) -> Result<BTreeMap<Name, Prepared>, String> {
-    let mut prepared = BTreeMap::new();
-    for (name, environment) in environments {
-        let progress = |line: &str| {
-            let _ = events.send(Event::Preparing(line.to_owned()));
-        };
-        let mut variables = variables.clone();
-        variables.extend(marks.clone());
-        let request = python::Request { cache: cache.clone(), variables, progress: &progress };
-        let made = python::prepare(&environment, &request).await.map_err(|error| match error.hint() {
-            Some(hint) => format!("{error}; {hint}"),
-            None => error.to_string(),
-        })?;
-        prepared.insert(name, made);
-    }
-    Ok(prepared)
-}
-
 /// The user's environment as it was when the instance was brought up; this process's own when that is lost.
 fn read_environment(path: &Path) -> BTreeMap<OsString, OsString> {
-    let stored = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice::<BTreeMap<String, String>>(&bytes).ok());
+    let stored = std::fs::read(path)
+        .ok()
+        .and_then(|bytes| serde_json::from_slice::<BTreeMap<String, String>>(&bytes).ok());
     match stored {
-        Some(stored) => stored.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
+        Some(stored) => stored
+            .into_iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect(),
         None => std::env::vars_os().collect(),
     }
 }
@@ -696,7 +647,12 @@ fn write_secret(path: &Path) -> std::io::Result<()> {
     use std::{io::Write, os::unix::fs::OpenOptionsExt};
     let bytes: [u8; 32] = rand::random();
     let partial = path.with_extension("new");
-    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
+    let mut file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&partial)?;
     file.write_all(hex::encode(bytes).as_bytes())?;
     drop(file);
     std::fs::rename(&partial, path)

@@ -51,7 +51,10 @@ fn text(description: &Description) -> String {
             ]
         })
         .collect();
-    text.push_str(&output::table(&["TASK", "PID", "STATE", "FOR", "RESTARTS", "LAST END", "REASON"], rows));
+    text.push_str(&output::table(
+        &["TASK", "PID", "STATE", "FOR", "RESTARTS", "LAST END", "REASON"],
+        rows,
+    ));
     if let Some(activity) = &description.activity {
         let words = match activity {
             Activity::Busy(why) => format!("busy: {}", why.join(", ")),

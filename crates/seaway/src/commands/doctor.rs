@@ -36,11 +36,26 @@ struct Check {
 
 impl Check {
     fn ok(what: &'static str, found: impl Into<String>) -> Self {
-        Self { what, verdict: Verdict::Ok, found: found.into(), remedy: None }
+        Self {
+            what,
+            verdict: Verdict::Ok,
+            found: found.into(),
+            remedy: None,
+        }
     }
 
-    fn not(what: &'static str, verdict: Verdict, found: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { what, verdict, found: found.into(), remedy: Some(remedy.into()) }
+    fn not(
+        what: &'static str,
+        verdict: Verdict,
+        found: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self {
+            what,
+            verdict,
+            found: found.into(),
+            remedy: Some(remedy.into()),
+        }
     }
 }
 
@@ -55,7 +70,11 @@ pub(crate) fn run(arguments: &DoctorArguments, paths: &Paths) -> Outcome {
         processes(),
     ];
     output::emit(arguments.output, &checks, || text(&checks))?;
-    Ok(if checks.iter().any(|check| check.verdict == Verdict::Missing) { FAILED } else { 0 })
+    Ok(if checks.iter().any(|check| check.verdict == Verdict::Missing) {
+        FAILED
+    } else {
+        0
+    })
 }
 
 fn text(checks: &[Check]) -> String {
@@ -113,21 +132,36 @@ fn ask(program: &str, arguments: &[&str]) -> Option<String> {
     let program = find_program(program, &search_path(&path)).ok()?;
     let output = Command::new(program).args(arguments).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout);
-    output.status.success().then(|| text.lines().next().unwrap_or("").trim().to_owned())
+    output
+        .status
+        .success()
+        .then(|| text.lines().next().unwrap_or("").trim().to_owned())
 }
 
 const GET_PYTHON: &str = "Debian, Ubuntu: `sudo apt install python3 python3-venv`; macOS: `brew install python`; anywhere: \
                           `uv python install`";
 
 fn python() -> Check {
-    match ask("python3", &["-c", "import sys; print('%d.%d.%d' % sys.version_info[:3])"]) {
+    match ask(
+        "python3",
+        &["-c", "import sys; print('%d.%d.%d' % sys.version_info[:3])"],
+    ) {
         None => Check::not("Python", Verdict::Missing, "no `python3` on PATH", GET_PYTHON),
         Some(version) => {
-            let minor: u32 = version.split('.').nth(1).and_then(|minor| minor.parse().ok()).unwrap_or(0);
+            let minor: u32 = version
+                .split('.')
+                .nth(1)
+                .and_then(|minor| minor.parse().ok())
+                .unwrap_or(0);
             if version.starts_with("3.") && minor >= 10 {
                 Check::ok("Python", version)
             } else {
-                Check::not("Python", Verdict::Missing, format!("{version}; 3.10 or later is needed"), GET_PYTHON)
+                Check::not(
+                    "Python",
+                    Verdict::Missing,
+                    format!("{version}; 3.10 or later is needed"),
+                    GET_PYTHON,
+                )
             }
         }
     }
@@ -162,7 +196,10 @@ fn uv() -> Check {
 
 fn memory_limits() -> Check {
     match cgroup::available() {
-        Ok(place) => Check::ok("memory limits", format!("kept by control groups in {}", place.folder().display())),
+        Ok(place) => Check::ok(
+            "memory limits",
+            format!("kept by control groups in {}", place.folder().display()),
+        ),
         Err(reason) => Check::not(
             "memory limits",
             Verdict::Optional,

@@ -15,7 +15,10 @@ pub(crate) async fn run(arguments: DownArguments, platform: &LocalPlatform) -> O
     let names: Vec<String> = if arguments.all {
         platform.list().await?.iter().map(ToString::to_string).collect()
     } else if let Some(file) = &arguments.file {
-        source::read(file)?.iter().map(|document| document.name().to_string()).collect()
+        source::read(file)?
+            .iter()
+            .map(|document| document.name().to_string())
+            .collect()
     } else {
         arguments.names.clone()
     };

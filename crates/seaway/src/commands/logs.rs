@@ -24,13 +24,19 @@ pub(crate) async fn run(arguments: LogsArguments, platform: &LocalPlatform) -> O
     let only = arguments.task.as_deref();
     let width = sources.iter().map(|source| source.task.len()).max().unwrap_or(0);
     // One task's lines need no name before them.
-    let prefix = |task: &str| if sources.len() > 1 { format!("{task:width$} | ") } else { String::new() };
+    let prefix = |task: &str| {
+        if sources.len() > 1 {
+            format!("{task:width$} | ")
+        } else {
+            String::new()
+        }
+    };
     let mut follower = Follower::new();
-    let mut followed: BTreeSet<String> = BTreeSet::new();
+    let mut known_tasks: BTreeSet<String> = BTreeSet::new();
     let mut output = BufWriter::new(std::io::stdout().lock());
     for source in &sources {
         let lines = if arguments.follow {
-            followed.insert(source.task.clone());
+            known_tasks.insert(source.task.clone());
             follower.add(&source.task, &source.path, arguments.tail)?
         } else {
             tail(&source.path, arguments.tail)?
@@ -54,11 +60,14 @@ pub(crate) async fn run(arguments: LogsArguments, platform: &LocalPlatform) -> O
         }
         match platform.logs(&arguments.name, only).await {
             Ok(sources) => {
-                // Tasks that were added meanwhile are followed from their first line.
-                for source in sources.iter().filter(|source| !followed.contains(&source.task)) {
+                // Tasks that were added meanwhile are known_tasks from their first line.
+                for source in sources
+                    .iter()
+                    .filter(|source| !known_tasks.contains(&source.task))
+                {
                     follower.add(&source.task, &source.path, 0)?;
                 }
-                followed.extend(sources.into_iter().map(|source| source.task));
+                known_tasks.extend(sources.into_iter().map(|source| source.task));
             }
             Err(PlatformError::NotFound { .. } | PlatformError::NoRole { .. }) => {
                 crate::output::say(&format!("{} is gone", arguments.name));

@@ -26,14 +26,21 @@ fn text(plan: &Plan) -> String {
         let words = match environment {
             PythonEnvironment::Existing(path) => format!("the one in {}", path.display()),
             PythonEnvironment::Packages(packages) => {
-                let python = packages.python.as_ref().map_or_else(String::new, |version| format!(" on Python {version}"));
+                let python = packages
+                    .python
+                    .as_ref()
+                    .map_or_else(String::new, |version| format!(" on Python {version}"));
                 format!("{}{python}", packages.requirements.join(", "))
             }
         };
         text.push_str(&format!("\nenvironment {name}: {words}\n"));
     }
     for role in &plan.roles {
-        let many = if role.replicas == 1 { String::new() } else { format!(" x {}", role.replicas) };
+        let many = if role.replicas == 1 {
+            String::new()
+        } else {
+            format!(" x {}", role.replicas)
+        };
         text.push_str(&format!("\n{}{many}\n", role.name));
         let mut row = |what: &str, value: String| {
             if !value.is_empty() {
@@ -45,7 +52,14 @@ fn text(plan: &Plan) -> String {
             Dependency::Assigned(on) => format!("{on} has its addresses"),
         });
         row("after", after.collect::<Vec<_>>().join(", "));
-        row("command", role.command.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "));
+        row(
+            "command",
+            role.command
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(" "),
+        );
         for (name, value) in &role.env {
             row("env", format!("{name}={value}"));
         }
@@ -58,12 +72,18 @@ fn text(plan: &Plan) -> String {
             role.resources.cpu.map(|cpu| format!("cpu {cpu}")),
             role.resources.memory.map(|memory| format!("memory {memory}")),
         ];
-        row("resources", resources.into_iter().flatten().collect::<Vec<_>>().join(", "));
+        row(
+            "resources",
+            resources.into_iter().flatten().collect::<Vec<_>>().join(", "),
+        );
         row("ready", ready(&role.ready.check));
     }
     text.push_str("\nendpoints\n");
     for endpoint in &plan.endpoints {
-        let token = endpoint.token.as_ref().map_or_else(String::new, |_| "   with a token".to_owned());
+        let token = endpoint
+            .token
+            .as_ref()
+            .map_or_else(String::new, |_| "   with a token".to_owned());
         text.push_str(&format!(
             "  {:<9} {}://{}.{}{}{token}\n",
             endpoint.name, endpoint.scheme, endpoint.role, endpoint.port, endpoint.path
@@ -75,14 +95,23 @@ fn text(plan: &Plan) -> String {
 fn ready(check: &seaway_model::plan::Check) -> String {
     use seaway_model::plan::Check;
     let at = |port: &seaway_model::plan::PortReference| {
-        format!("{}.{}", port.role.as_ref().map_or("self", seaway_model::Name::as_str), port.port)
+        format!(
+            "{}.{}",
+            port.role.as_ref().map_or("self", seaway_model::Name::as_str),
+            port.port
+        )
     };
     match check {
         Check::Running => "when its process runs".to_owned(),
         Check::Tcp(port) => format!("when {} accepts a connection", at(port)),
         Check::Http(http) => {
             let expect = http.expect.as_ref().map_or_else(String::new, |expect| {
-                let path = expect.select.iter().map(ToString::to_string).collect::<Vec<_>>().join("/");
+                let path = expect
+                    .select
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join("/");
                 match &expect.condition {
                     seaway_model::plan::Condition::Is(value) => format!(" and {path} is {value}"),
                     seaway_model::plan::Condition::Above(limit) => format!(" and {path} is above {limit}"),
@@ -91,7 +120,14 @@ fn ready(check: &seaway_model::plan::Check) -> String {
             format!("when GET {}{} is answered{expect}", at(&http.at), http.path)
         }
         Check::Command(command) => {
-            format!("when `{}` succeeds", command.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+            format!(
+                "when `{}` succeeds",
+                command
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            )
         }
     }
 }

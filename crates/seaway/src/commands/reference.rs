@@ -43,7 +43,10 @@ fn commands() -> String {
 fn section(command: &mut Command, path: &str, text: &mut String) {
     let help = command.render_long_help().to_string();
     let help: Vec<&str> = help.lines().map(str::trim_end).collect();
-    text.push_str(&format!("## `{path}`\n\n```text\n{}\n```\n\n", help.join("\n").trim_end()));
+    text.push_str(&format!(
+        "## `{path}`\n\n```text\n{}\n```\n\n",
+        help.join("\n").trim_end()
+    ));
     let names: Vec<String> = command
         .get_subcommands()
         .filter(|sub| !sub.is_hide_set() && sub.get_name() != "help")
@@ -57,17 +60,22 @@ fn section(command: &mut Command, path: &str, text: &mut String) {
 }
 
 fn document() -> Result<String, Failure> {
-    let mut text = format!("{MADE}# Instance documents\n\n## Presets\n\n| preset | what it is |\n| --- | --- |\n");
+    let mut text =
+        format!("{MADE}# Instance documents\n\n## Presets\n\n| preset | what it is |\n| --- | --- |\n");
     for (name, what) in PRESETS {
         text.push_str(&format!("| `{name}` | {what} |\n"));
     }
-    text.push_str("\n## Short names for `--set`\n\nThe names of the ARL's `make` variables work as keys.\n\n");
+    text.push_str(
+        "\n## Short names for `--set`\n\nThe names of the ARL's `make` variables work as keys.\n\n",
+    );
     text.push_str("| name | key | meaning |\n| --- | --- | --- |\n");
     for (alias, key, meaning) in SET_ALIASES {
         text.push_str(&format!("| `{alias}` | `{key}` | {meaning} |\n"));
     }
     let schema = serde_json::to_string_pretty(&schema::of(SchemaKind::Document)?)?;
-    text.push_str(&format!("\n## JSON Schema\n\nAs printed by `seaway schema`.\n\n```json\n{schema}\n```\n"));
+    text.push_str(&format!(
+        "\n## JSON Schema\n\nAs printed by `seaway schema`.\n\n```json\n{schema}\n```\n"
+    ));
     Ok(text)
 }
 
@@ -89,7 +97,8 @@ fn exit_codes() -> String {
 }
 
 fn environment_page() -> String {
-    let mut text = format!("{MADE}# Environment variables\n\n| variable | set by | meaning |\n| --- | --- | --- |\n");
+    let mut text =
+        format!("{MADE}# Environment variables\n\n| variable | set by | meaning |\n| --- | --- | --- |\n");
     for (name, by, meaning) in environment::TABLE {
         text.push_str(&format!("| `{name}` | {by} | {meaning} |\n"));
     }

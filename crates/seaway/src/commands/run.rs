@@ -1,6 +1,7 @@
 //! `seaway run`: a command with an agent beside it.
 
 use std::{
+    collections::BTreeSet,
     fmt,
     io::Write,
     path::{Path, PathBuf},
@@ -108,7 +109,13 @@ pub(crate) struct RunArguments {
 #[command(next_help_heading = "Directories")]
 pub(crate) struct DirectoryArguments {
     /// Directories to announce it in, separated by commas; `none` for none.
-    #[arg(long, value_enum, value_delimiter = ',', value_name = "DIRECTORY", default_value = "file")]
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        value_name = "DIRECTORY",
+        default_value = "file"
+    )]
     pub(crate) register: Vec<DirectoryKind>,
     /// file: the folder with one JSON file for each name [default: `directory` in Seaway's state folder].
     #[arg(long = "file", value_name = "FOLDER", value_hint = ValueHint::DirPath)]
@@ -120,13 +127,25 @@ pub(crate) struct DirectoryArguments {
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     pub(crate) http_url: Option<String>,
     /// http: method that announces and renews.
-    #[arg(long, value_enum, value_name = "METHOD", ignore_case = true, default_value = "POST")]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "METHOD",
+        ignore_case = true,
+        default_value = "POST"
+    )]
     pub(crate) http_method: MethodArgument,
     /// http: where to withdraw [default: the same URL].
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     pub(crate) http_withdraw_url: Option<String>,
     /// http: method that withdraws.
-    #[arg(long, value_enum, value_name = "METHOD", ignore_case = true, default_value = "DELETE")]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "METHOD",
+        ignore_case = true,
+        default_value = "DELETE"
+    )]
     pub(crate) http_withdraw_method: MethodArgument,
     /// http: form of the body: the whole entry as JSON, or one NAME=URL line for each endpoint.
     #[arg(long, value_enum, value_name = "FORM", default_value = "json")]
@@ -227,18 +246,28 @@ fn usage(message: impl fmt::Display) -> Failure {
 impl DirectoryArguments {
     /// What the options ask for, in the words of instance documents.
     fn specs(self) -> Result<Vec<DirectorySpec>, Failure> {
-        let mut kinds = self.register;
-        kinds.dedup();
+        let mut kinds = Vec::new();
+        for kind in self.register {
+            if !kinds.contains(&kind) {
+                kinds.push(kind);
+            }
+        }
         if kinds.contains(&DirectoryKind::None) && kinds.len() > 1 {
-            return Err(usage("`none` cannot stand beside other directories in --register"));
+            return Err(usage(
+                "`none` cannot stand beside other directories in --register",
+            ));
         }
         if self.http_url.is_some() && !kinds.contains(&DirectoryKind::Http) {
-            return Err(usage("--http-url is for the directory `http`, which is not in --register")
-                .hint("add --register http, or --register file,http for both"));
+            return Err(
+                usage("--http-url is for the directory `http`, which is not in --register")
+                    .hint("add --register http, or --register file,http for both"),
+            );
         }
         if self.file.is_some() && !kinds.contains(&DirectoryKind::File) {
-            return Err(usage("--file is for the directory `file`, which is not in --register")
-                .hint("add `file` to --register"));
+            return Err(
+                usage("--file is for the directory `file`, which is not in --register")
+                    .hint("add `file` to --register"),
+            );
         }
         let mut specs = Vec::new();
         for kind in kinds {
@@ -276,11 +305,17 @@ impl DirectoryArguments {
 
     /// The directories. Nothing is contacted yet.
     fn open(self, state_directory: &Path) -> Result<Vec<Box<dyn Directory>>, Failure> {
-        let defaults = Defaults { state_directory: state_directory.to_owned() };
+        let defaults = Defaults {
+            state_directory: state_directory.to_owned(),
+        };
         let open = |spec| {
             seaway_discovery::open(&spec, &defaults).map_err(|error| {
                 let hint = error.hint();
-                Failure { code: USAGE, error: error.into(), hint }
+                Failure {
+                    code: USAGE,
+                    error: error.into(),
+                    hint,
+                }
             })
         };
         self.specs()?.into_iter().map(open).collect()
@@ -292,20 +327,27 @@ impl RunArguments {
         let program = self.command.first().map_or("", String::as_str);
         let name = match self.name {
             Some(name) => name,
-            None => options::default_name(program)
-                .ok_or_else(|| usage(format!("no name can be made of `{program}`")).hint("give one with --name"))?,
+            None => options::default_name(program).ok_or_else(|| {
+                usage(format!("no name can be made of `{program}`")).hint("give one with --name")
+            })?,
         };
-        let mut names: Vec<_> = self.endpoints.iter().map(|endpoint| &endpoint.name).collect();
-        names.sort();
-        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(usage(format!("there are two endpoints called `{}`", twice[0])));
+        let mut names = BTreeSet::new();
+        if let Some(twice) = self
+            .endpoints
+            .iter()
+            .find(|endpoint| !names.insert(&endpoint.name))
+        {
+            return Err(usage(format!("there are two endpoints called `{}`", twice.name)));
         }
         if self.probes.len() > 1 && self.probes.contains(&Question::Running) {
             return Err(usage("--probe none cannot stand beside other probes"));
         }
         let mut configuration = RunConfiguration::new(name, self.command, state_directory.to_owned());
-        configuration.probes =
-            if self.probes.is_empty() { options::default_probes(&self.endpoints) } else { self.probes };
+        configuration.probes = if self.probes.is_empty() {
+            options::default_probes(&self.endpoints)
+        } else {
+            self.probes
+        };
         configuration.endpoints = self.endpoints;
         configuration.labels = self.labels.into_iter().collect();
         configuration.directories = self.directories.open(state_directory)?;
@@ -328,8 +370,9 @@ pub(crate) async fn run(arguments: RunArguments, state_directory: &Path) -> Outc
     let tell = |event: Event| {
         if !quiet || event.is_problem() {
             // The command may have the terminal; and nothing is to be done about a standard error that is closed.
+            // In one piece, since the command writes to the same place.
             undisturbed(|| {
-                let _ = writeln!(std::io::stderr(), "seaway: {event}");
+                let _ = std::io::stderr().write_all(format!("seaway: {event}\n").as_bytes());
             });
         }
     };
@@ -341,10 +384,16 @@ pub(crate) async fn run(arguments: RunArguments, state_directory: &Path) -> Outc
                     Some("check the spelling and PATH, or give the program's whole path")
                 }
                 RunError::Start(StartError::NotExecutable(_)) => Some("make it executable with `chmod +x`"),
-                RunError::Unready { .. } => Some("check --probe and --endpoint, or give it more --start-timeout"),
+                RunError::Unready { .. } => {
+                    Some("check --probe and --endpoint, or give it more --start-timeout")
+                }
                 _ => None,
             };
-            Err(Failure { code: error.exit_code(), hint: hint.map(str::to_owned), error: error.into() })
+            Err(Failure {
+                code: error.exit_code(),
+                hint: hint.map(str::to_owned),
+                error: error.into(),
+            })
         }
     }
 }
@@ -379,21 +428,42 @@ mod tests {
         assert_eq!(run.name.as_str(), "my-engine");
         assert_eq!(run.kind, "Command");
         assert_eq!(run.command, ["./bin/My_Engine", "--port", "8000"]);
-        assert_eq!(run.probes, [Question::Tcp { address: "127.0.0.1:8000".into() }]);
+        assert_eq!(
+            run.probes,
+            [Question::Tcp {
+                address: "127.0.0.1:8000".into()
+            }]
+        );
         assert_eq!(run.directories[0].describe(), "folder /state/directory");
         assert_eq!(run.times, Times::default());
         assert!(configure("-- sleep 1").unwrap().probes.is_empty());
-        assert!(configure("--register none -- sleep 1").unwrap().directories.is_empty());
+        assert!(
+            configure("--register none -- sleep 1")
+                .unwrap()
+                .directories
+                .is_empty()
+        );
     }
 
     #[test]
     fn directories_and_their_options() {
-        let words = "--register file,http --file /d --http-url http://127.0.0.1/{name} --http-method put -- a";
+        let words =
+            "--register file,http --file /d --http-url http://127.0.0.1/{name} --http-method put -- a";
         let run = configure(words).unwrap();
-        let described: Vec<_> = run.directories.iter().map(|directory| directory.describe()).collect();
-        assert_eq!(described, ["folder /d", "HTTP server http://127.0.0.1/{name} (not encrypted)"]);
+        let described: Vec<_> = run
+            .directories
+            .iter()
+            .map(|directory| directory.describe())
+            .collect();
+        assert_eq!(
+            described,
+            ["folder /d", "HTTP server http://127.0.0.1/{name} (not encrypted)"]
+        );
         let unknown = read("--register fiel -- a").unwrap_err().to_string();
-        assert!(unknown.contains("'file'") && unknown.contains("stdout"), "{unknown}");
+        assert!(
+            unknown.contains("'file'") && unknown.contains("stdout"),
+            "{unknown}"
+        );
     }
 
     #[test]
@@ -413,7 +483,17 @@ mod tests {
         let plain = "--register http --http-token-file /t --http-url http://far.example -- a";
         assert!(wrong(plain).contains("in the clear"));
         assert!(read("--name x").unwrap_err().to_string().contains("COMMAND"));
-        assert!(read("--endpoint a -- a").unwrap_err().to_string().contains("NAME=PORT"));
-        assert!(read("--stop-timeout soon -- a").unwrap_err().to_string().contains("duration"));
+        assert!(
+            read("--endpoint a -- a")
+                .unwrap_err()
+                .to_string()
+                .contains("NAME=PORT")
+        );
+        assert!(
+            read("--stop-timeout soon -- a")
+                .unwrap_err()
+                .to_string()
+                .contains("duration")
+        );
     }
 }

@@ -17,28 +17,47 @@ use crate::{
 const MOST: u32 = 1000;
 
 pub(crate) async fn run(arguments: ScaleArguments, platform: &LocalPlatform) -> Outcome {
-    let wanted = arguments.roles.iter().map(|text| parse(text)).collect::<Result<Vec<_>, _>>()?;
+    let wanted = arguments
+        .roles
+        .iter()
+        .map(|text| parse(text))
+        .collect::<Result<Vec<_>, _>>()?;
     for (role, replicas) in &wanted {
-        platform.scale(&arguments.name, role, *replicas, arguments.force).await?;
+        platform
+            .scale(&arguments.name, role, *replicas, arguments.force)
+            .await?;
     }
     let deadline = Instant::now() + arguments.timeout.duration();
     let mut live = Live::new();
     loop {
         let Some(status) = lifecycle::observe(platform, &arguments.name).await? else {
             live.clear();
-            return Err(Failure::new(NOT_READY, format!("{} was taken down meanwhile", arguments.name)));
+            return Err(Failure::new(
+                NOT_READY,
+                format!("{} was taken down meanwhile", arguments.name),
+            ));
         };
         live.show(std::slice::from_ref(&status));
-        if wanted.iter().all(|(role, replicas)| is_scaled(&status, role, *replicas)) {
+        if wanted
+            .iter()
+            .all(|(role, replicas)| is_scaled(&status, role, *replicas))
+        {
             live.clear();
             for (role, replicas) in &wanted {
-                output::say(&format!("{} has {replicas} {role}{}", status.name, if *replicas == 1 { "" } else { "s" }));
+                output::say(&format!(
+                    "{} has {replicas} {role}{}",
+                    status.name,
+                    if *replicas == 1 { "" } else { "s" }
+                ));
             }
             return Ok(0);
         }
         if status.state == State::Failed {
             live.clear();
-            return Err(Failure::new(NOT_READY, format!("{} failed: {}", status.name, status.reason)));
+            return Err(Failure::new(
+                NOT_READY,
+                format!("{} failed: {}", status.name, status.reason),
+            ));
         }
         if Instant::now() > deadline {
             live.clear();
@@ -63,7 +82,11 @@ fn parse(text: &str) -> Result<(String, u32), Failure> {
     };
     let (role, number) = text.split_once('=').ok_or_else(wrong)?;
     let number: u32 = number.parse().map_err(|_| wrong())?;
-    if number > MOST { Err(wrong()) } else { Ok((role.to_owned(), number)) }
+    if number > MOST {
+        Err(wrong())
+    } else {
+        Ok((role.to_owned(), number))
+    }
 }
 
 /// Whether a role has just the tasks it should have, all of them ready.
@@ -83,5 +106,12 @@ fn still_waiting(status: &InstanceStatus, wanted: &[(String, u32)]) -> String {
         .filter(|task| task.state != TaskState::Ready)
         .map(|task| format!("{} {}", task.name, task.reason))
         .collect();
-    format!("not done in time: {}", if reasons.is_empty() { "it was just begun".to_owned() } else { reasons.join("; ") })
+    format!(
+        "not done in time: {}",
+        if reasons.is_empty() {
+            "it was just begun".to_owned()
+        } else {
+            reasons.join("; ")
+        }
+    )
 }

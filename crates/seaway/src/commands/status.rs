@@ -15,21 +15,18 @@ use crate::{
 pub(crate) async fn run(arguments: StatusArguments, platform: &LocalPlatform) -> Outcome {
     let mut shown = String::new();
     loop {
-        let text = match &arguments.name {
-            Some(name) => {
-                let Some(status) = lifecycle::observe(platform, name).await? else {
-                    if !shown.is_empty() {
-                        output::say(&format!("{name} is gone"));
-                        return Ok(0);
-                    }
-                    return Err(not_found(platform, name).await);
-                };
-                render(arguments.output, &status, || output::status_text(&status))?
-            }
-            None => {
-                let all: Vec<InstanceStatus> = lifecycle::observe_all(platform).await?;
-                render(arguments.output, &all, || output::instances_table(&all))?
-            }
+        let text = if let Some(name) = &arguments.name {
+            let Some(status) = lifecycle::observe(platform, name).await? else {
+                if !shown.is_empty() {
+                    output::say(&format!("{name} is gone"));
+                    return Ok(0);
+                }
+                return Err(not_found(platform, name).await);
+            };
+            render(arguments.output, &status, || output::status_text(&status))?
+        } else {
+            let all: Vec<InstanceStatus> = lifecycle::observe_all(platform).await?;
+            render(arguments.output, &all, || output::instances_table(&all))?
         };
         if text != shown {
             if arguments.watch && !shown.is_empty() && arguments.output == OutputFormat::Table {
@@ -67,6 +64,9 @@ pub(crate) async fn not_found(platform: &LocalPlatform, name: &str) -> Failure {
     match platform.logs(name, None).await {
         Err(error) => error.into(),
         // It appeared in between.
-        Ok(_) => Failure::new(crate::failure::NOT_FOUND, format!("there was no instance `{name}` a moment ago")),
+        Ok(_) => Failure::new(
+            crate::failure::NOT_FOUND,
+            format!("there was no instance `{name}` a moment ago"),
+        ),
     }
 }

@@ -14,7 +14,11 @@ pub(crate) async fn run(name: &str, paths: &Paths) -> Outcome {
         Ok(()) => Ok(0),
         Err(error) => {
             tracing::error!(%error, "supervision ends");
-            let code = if matches!(error, SupervisorError::NotFound(_)) { NOT_FOUND } else { FAILED };
+            let code = if matches!(error, SupervisorError::NotFound(_)) {
+                NOT_FOUND
+            } else {
+                FAILED
+            };
             Err(Failure::new(code, error))
         }
     }

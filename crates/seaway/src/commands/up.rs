@@ -52,7 +52,9 @@ pub(crate) async fn run(arguments: UpArguments, platform: &LocalPlatform) -> Out
     for (name, outcome) in &applied {
         match outcome {
             Applied::Created => {}
-            Applied::Changed => output::say(&format!("{name} was up already; it changes to the new document")),
+            Applied::Changed => {
+                output::say(&format!("{name} was up already; it changes to the new document"));
+            }
             Applied::Unchanged => output::say(&format!("{name} is up already, just so; nothing was changed")),
         }
     }
@@ -89,7 +91,9 @@ pub(crate) async fn run(arguments: UpArguments, platform: &LocalPlatform) -> Out
             return Err(failure.hint("with --detach it stays, for `seaway status` and `seaway logs`"));
         }
         let name = names.first().map_or("NAME", Name::as_str);
-        return Err(failure.hint(format!("`seaway logs {name}` shows what its tasks wrote; `seaway down {name}` removes it")));
+        return Err(failure.hint(format!(
+            "`seaway logs {name}` shows what its tasks wrote; `seaway down {name}` removes it"
+        )));
     }
     report(&settled, arguments.output, live.elapsed().as_secs_f32())?;
     if !attached {
@@ -102,10 +106,18 @@ pub(crate) async fn run(arguments: UpArguments, platform: &LocalPlatform) -> Out
 /// Why not every instance is ready, if so.
 fn not_ready(names: &[Name], settled: &[InstanceStatus]) -> Option<Failure> {
     if let Some(status) = settled.iter().find(|status| status.state != State::Ready) {
-        return Some(Failure::new(NOT_READY, format!("{} is not ready: {}", status.name, status.reason)));
+        return Some(Failure::new(
+            NOT_READY,
+            format!("{} is not ready: {}", status.name, status.reason),
+        ));
     }
-    let gone = names.iter().find(|name| !settled.iter().any(|status| status.name == **name))?;
-    Some(Failure::new(NOT_READY, format!("{gone} was taken down while it came up")))
+    let gone = names
+        .iter()
+        .find(|name| !settled.iter().any(|status| status.name == **name))?;
+    Some(Failure::new(
+        NOT_READY,
+        format!("{gone} was taken down while it came up"),
+    ))
 }
 
 /// Prints what people and programs need to use the instances.
@@ -118,7 +130,12 @@ fn report(settled: &[InstanceStatus], format: OutputFormat, seconds: f32) -> Res
     }
     for status in settled {
         output::say(&format!("{} is ready after {seconds:.1} s", status.name));
-        let width = status.endpoints.keys().map(|name| name.as_str().len()).max().unwrap_or(0);
+        let width = status
+            .endpoints
+            .keys()
+            .map(|name| name.as_str().len())
+            .max()
+            .unwrap_or(0);
         for (name, endpoint) in &status.endpoints {
             let token = endpoint.token_file.as_deref().and_then(read_token);
             let query = token.map_or_else(String::new, |token| format!("?token={token}"));
@@ -129,11 +146,18 @@ fn report(settled: &[InstanceStatus], format: OutputFormat, seconds: f32) -> Res
 }
 
 fn read_token(file: &Path) -> Option<String> {
-    std::fs::read_to_string(file).ok().map(|token| token.trim().to_owned())
+    std::fs::read_to_string(file)
+        .ok()
+        .map(|token| token.trim().to_owned())
 }
 
 /// Stays until interrupted, and says when something changes.
-async fn stay(platform: &LocalPlatform, names: &[Name], own: &[Name], interrupts: &mut Interrupts) -> Outcome {
+async fn stay(
+    platform: &LocalPlatform,
+    names: &[Name],
+    own: &[Name],
+    interrupts: &mut Interrupts,
+) -> Outcome {
     let mut said: Vec<(Name, State, String)> = Vec::new();
     loop {
         let look = async {
@@ -159,13 +183,19 @@ async fn stay(platform: &LocalPlatform, names: &[Name], own: &[Name], interrupts
             output::say("it was taken down by another command");
             return Ok(0);
         }
-        let now: Vec<(Name, State, String)> =
-            all.iter().map(|status| (status.name.clone(), status.state, status.reason.clone())).collect();
+        let now: Vec<(Name, State, String)> = all
+            .iter()
+            .map(|status| (status.name.clone(), status.state, status.reason.clone()))
+            .collect();
         for change in now.iter().filter(|change| !said.contains(change)) {
             let (name, state, reason) = change;
             // The first look finds what was just reported.
             if !said.is_empty() || *state != State::Ready {
-                let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+                let reason = if reason.is_empty() {
+                    String::new()
+                } else {
+                    format!(": {reason}")
+                };
                 output::say(&format!("{name} {state:?}{reason}"));
             }
         }
@@ -174,7 +204,11 @@ async fn stay(platform: &LocalPlatform, names: &[Name], own: &[Name], interrupts
 }
 
 /// Takes instances down; a further signal does it by force.
-async fn take_down(platform: &LocalPlatform, names: &[Name], interrupts: &mut Interrupts) -> Result<(), Failure> {
+async fn take_down(
+    platform: &LocalPlatform,
+    names: &[Name],
+    interrupts: &mut Interrupts,
+) -> Result<(), Failure> {
     ask_to_go(platform, names, false).await?;
     let mut live = Live::new();
     loop {

@@ -24,12 +24,18 @@ impl Supervisor {
         let now = Instant::now();
         let marked = identity::marked(&self.record.id);
         for record in self.store.records().tasks(self.record.name.as_str())? {
-            let process = record.process.clone().filter(ProcessIdentity::is_alive).or_else(|| {
-                // Killed between starting the process and noting its id.
-                let start_id = record.start_id.as_ref()?;
-                let leader = marked.iter().find(|marked| marked.leads_group && marked.start_id == *start_id)?;
-                Some(leader.process.clone())
-            });
+            let process = record
+                .process
+                .clone()
+                .filter(ProcessIdentity::is_alive)
+                .or_else(|| {
+                    // Killed between starting the process and noting its id.
+                    let start_id = record.start_id.as_ref()?;
+                    let leader = marked
+                        .iter()
+                        .find(|marked| marked.leads_group && marked.start_id == *start_id)?;
+                    Some(leader.process.clone())
+                });
             let key = (record.role.clone(), record.index);
             let task = match process.and_then(Process::adopt) {
                 Some(process) => self.adopted(record, process, now),
@@ -43,8 +49,15 @@ impl Supervisor {
             .filter(|task| task.run().is_some())
             .filter_map(|task| task.record.start_id.clone())
             .collect();
-        for stray in marked.into_iter().filter(|marked| !known.contains(&marked.start_id)) {
-            tracing::info!(pid = stray.process.pid, start_id = stray.start_id, "ending a process of no known task");
+        for stray in marked
+            .into_iter()
+            .filter(|marked| !known.contains(&marked.start_id))
+        {
+            tracing::info!(
+                pid = stray.process.pid,
+                start_id = stray.start_id,
+                "ending a process of no known task"
+            );
             let _ = stray.process.signal(Signal::SIGKILL);
         }
         Ok(())
@@ -55,7 +68,10 @@ impl Supervisor {
         let identity = process.identity().clone();
         tracing::info!(task = record.name(), pid = identity.pid, "adopted");
         let cgroup = record.cgroup.as_deref().and_then(|path| Cgroup::open(path).ok());
-        let was_ready = matches!(record.state, TaskState::Ready | TaskState::NotReady | TaskState::Retiring);
+        let was_ready = matches!(
+            record.state,
+            TaskState::Ready | TaskState::NotReady | TaskState::Retiring
+        );
         let mut task = Task::new(record);
         task.record.process = Some(identity.clone());
         task.phase = Phase::Running(Run {
@@ -83,10 +99,14 @@ impl Supervisor {
     /// A task whose process ended while nobody watched. Its last words are still in its log.
     fn ended_unseen(&self, record: TaskRecord, now: Instant) -> Task {
         let mut task = Task::new(record);
-        let Some(start_id) = task.record.start_id.clone() else { return task };
+        let Some(start_id) = task.record.start_id.clone() else {
+            return task;
+        };
         clear_away(&self.record.id, &start_id, None);
         let out_of_memory = task.record.cgroup.as_deref().is_some_and(|path| {
-            let Ok(cgroup) = Cgroup::open(path) else { return false };
+            let Ok(cgroup) = Cgroup::open(path) else {
+                return false;
+            };
             let killed = memory_kills(Some(&cgroup)) > 0;
             let _ = cgroup.remove();
             killed

@@ -29,7 +29,10 @@ pub(crate) fn explain(ended: &Ended<'_>) -> String {
     }
     let line_with = |needle: &str| ended.log.iter().rev().find(|line| line.contains(needle));
     if line_with("Address already in use").is_some() || line_with("address already in use").is_some() {
-        let taken = ended.ports.iter().find_map(|(name, host, port)| ports::check(host, *port, name).err());
+        let taken = ended
+            .ports
+            .iter()
+            .find_map(|(name, host, port)| ports::check(host, *port, name).err());
         return match taken {
             Some(taken) => taken.to_string(),
             None => format!("{exit}: an address that it wanted was in use"),
@@ -64,9 +67,18 @@ mod tests {
 
     fn reason(exit: Exit, out_of_memory: bool, log: &[&str], port: Option<u16>) -> String {
         let log: Vec<String> = log.iter().map(|&line| line.to_owned()).collect();
-        let ports: Vec<_> = port.map(|port| (Name::literal("client"), "127.0.0.1".to_owned(), port)).into_iter().collect();
+        let ports: Vec<_> = port
+            .map(|port| (Name::literal("client"), "127.0.0.1".to_owned(), port))
+            .into_iter()
+            .collect();
         let memory = Some(("512Mi".parse().unwrap(), MemoryKeeper::Cgroup));
-        explain(&Ended { exit, out_of_memory, memory, log: &log, ports: &ports })
+        explain(&Ended {
+            exit,
+            out_of_memory,
+            memory,
+            log: &log,
+            ports: &ports,
+        })
     }
 
     #[test]
@@ -76,20 +88,46 @@ mod tests {
             "was killed for memory: it used more than its limit of 512Mi"
         );
         assert_eq!(
-            reason(Exit::Code(1), false, &["ModuleNotFoundError: No module named 'dask'", ""], None),
+            reason(
+                Exit::Code(1),
+                false,
+                &["ModuleNotFoundError: No module named 'dask'", ""],
+                None
+            ),
             "ended with code 1: ModuleNotFoundError: No module named 'dask'"
         );
-        assert_eq!(reason(Exit::Code(2), false, &["first", "it broke", " "], None), "ended with code 2: it broke");
-        assert_eq!(reason(Exit::Signal(15), false, &["bye"], None), "was ended by SIGTERM");
-        assert!(reason(Exit::Code(1), false, &["OSError: [Errno 28] No space left on device"], None)
-            .contains("disk is full"));
+        assert_eq!(
+            reason(Exit::Code(2), false, &["first", "it broke", " "], None),
+            "ended with code 2: it broke"
+        );
+        assert_eq!(
+            reason(Exit::Signal(15), false, &["bye"], None),
+            "was ended by SIGTERM"
+        );
+        assert!(
+            reason(
+                Exit::Code(1),
+                false,
+                &["OSError: [Errno 28] No space left on device"],
+                None
+            )
+            .contains("disk is full")
+        );
     }
 
     #[test]
     fn a_taken_port_is_named_with_its_owner() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let text = reason(Exit::Code(1), false, &["OSError: [Errno 98] Address already in use"], Some(port));
-        assert!(text.starts_with(&format!("port {port} (client) is taken by")), "{text}");
+        let text = reason(
+            Exit::Code(1),
+            false,
+            &["OSError: [Errno 98] Address already in use"],
+            Some(port),
+        );
+        assert!(
+            text.starts_with(&format!("port {port} (client) is taken by")),
+            "{text}"
+        );
     }
 }

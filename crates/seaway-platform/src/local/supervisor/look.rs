@@ -46,7 +46,9 @@ impl Supervisor {
     }
 
     fn question(&self, key: &Key) -> Result<Question, NotReady> {
-        let Some(role) = self.role(&key.0) else { return Ok(Question::Running) };
+        let Some(role) = self.role(&key.0) else {
+            return Ok(Question::Running);
+        };
         let prepared = BTreeMap::new();
         let context = self.context(&prepared);
         let unassigned = |error: super::resolve::ResolveError| NotReady::Unassigned(error.to_string());
@@ -58,7 +60,9 @@ impl Supervisor {
     }
 
     fn ask(&self, question: Question, askers: Askers) {
-        let Some(((name, index), start_id)) = askers.first() else { return };
+        let Some(((name, index), start_id)) = askers.first() else {
+            return;
+        };
         let Some(role) = self.role(name) else { return };
         let timeout = role.ready.timeout.duration();
         // Only a command needs the task's environment.
@@ -74,7 +78,11 @@ impl Supervisor {
         let events = self.events.clone();
         tokio::spawn(async move {
             let answer = question.ask(timeout, &environment, &path).await;
-            let _ = events.send(Event::Answered { question, askers, answer });
+            let _ = events.send(Event::Answered {
+                question,
+                askers,
+                answer,
+            });
         });
     }
 
@@ -87,7 +95,9 @@ impl Supervisor {
         now: Instant,
     ) {
         for (key, start_id) in askers {
-            let Some(run) = self.tasks.get_mut(key).and_then(|task| task.run_mut()) else { continue };
+            let Some(run) = self.tasks.get_mut(key).and_then(|task| task.run_mut()) else {
+                continue;
+            };
             if run.start_id != *start_id {
                 continue;
             }
@@ -97,7 +107,9 @@ impl Supervisor {
             }
             let verdict = match answer {
                 Err(reason) => Err(self.in_words(key, reason)),
-                Ok(answer) => self.judge(key, question, answer).map_err(|reason| self.in_words(key, &reason)),
+                Ok(answer) => self
+                    .judge(key, question, answer)
+                    .map_err(|reason| self.in_words(key, &reason)),
             };
             match verdict {
                 Ok(()) => self.found_ready(key, now),
@@ -109,13 +121,19 @@ impl Supervisor {
     /// Why a task is not ready. That a task which has just been started does not listen yet is no news, and neither
     /// is that the one which it is listed by does not.
     fn in_words(&self, key: &Key, reason: &NotReady) -> String {
-        let starts = self.tasks.get(key).and_then(|task| task.run()).is_some_and(|run| run.ready_since.is_none());
+        let starts = self
+            .tasks
+            .get(key)
+            .and_then(|task| task.run())
+            .is_some_and(|run| run.ready_since.is_none());
         let by = self.role(&key.0).and_then(|role| match &role.ready.check {
             Check::Http(http) => http.at.role.as_ref(),
             _ => None,
         });
         match (reason, by) {
-            (NotReady::Http(HttpError::Connect { .. }), None) if starts => "starts; does not answer yet".to_owned(),
+            (NotReady::Http(HttpError::Connect { .. }), None) if starts => {
+                "starts; does not answer yet".to_owned()
+            }
             (NotReady::Http(HttpError::Connect { .. }), Some(by)) if starts => {
                 format!("starts; {by} does not answer yet")
             }
@@ -125,18 +143,26 @@ impl Supervisor {
     }
 
     fn judge(&self, key: &Key, question: &Question, answer: &Answer) -> Result<(), NotReady> {
-        let Some(role) = self.role(&key.0) else { return Ok(()) };
+        let Some(role) = self.role(&key.0) else {
+            return Ok(());
+        };
         let prepared = BTreeMap::new();
         let context = self.context(&prepared);
         let check: &Check = &role.ready.check;
         answer.satisfies(check, question, |template| {
-            context.text(template, &key.0, key.1).map_err(|error| NotReady::Unassigned(error.to_string()))
+            context
+                .text(template, &key.0, key.1)
+                .map_err(|error| NotReady::Unassigned(error.to_string()))
         })
     }
 
     fn found_ready(&mut self, key: &Key, now: Instant) {
-        let Some(interval) = self.role(&key.0).map(|role| role.ready.interval.duration()) else { return };
-        let Some(task) = self.tasks.get_mut(key) else { return };
+        let Some(interval) = self.role(&key.0).map(|role| role.ready.interval.duration()) else {
+            return;
+        };
+        let Some(task) = self.tasks.get_mut(key) else {
+            return;
+        };
         let Some(run) = task.run_mut() else { return };
         run.probe_at = now + interval;
         run.misses = 0;
@@ -151,11 +177,16 @@ impl Supervisor {
     }
 
     fn found_not_ready(&mut self, key: &Key, reason: &impl ToString, now: Instant) {
-        let Some(patience) = self.role(&key.0).map(|role| (role.ready.failures, role.ready.interval.duration())) else {
+        let Some(patience) = self
+            .role(&key.0)
+            .map(|role| (role.ready.failures, role.ready.interval.duration()))
+        else {
             return;
         };
         let (failures, interval) = patience;
-        let Some(task) = self.tasks.get_mut(key) else { return };
+        let Some(task) = self.tasks.get_mut(key) else {
+            return;
+        };
         let Some(run) = task.run_mut() else { return };
         if run.ready_since.is_none() {
             run.probe_at = run.next_look(now);

@@ -51,7 +51,11 @@ pub(crate) fn reachable(host: &str) -> &str {
 
 /// `host:port` with brackets where needed.
 pub(crate) fn socket_address(host: &str, port: u16) -> String {
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
 }
 
 impl Context<'_> {
@@ -80,33 +84,60 @@ impl Context<'_> {
             Reference::Scratch => shown(self.paths.scratch(&task())),
             Reference::Data(name) => {
                 let found = self.plan.data.iter().find(|data| data.name == *name);
-                shown(found.ok_or_else(|| ResolveError::Unknown(reference.to_string()))?.path.clone())
+                shown(
+                    found
+                        .ok_or_else(|| ResolveError::Unknown(reference.to_string()))?
+                        .path
+                        .clone(),
+                )
             }
             Reference::File(name) => shown(self.paths.file_folder(name.as_str())),
             Reference::SecretFile(name) => shown(self.paths.secret(name.as_str())),
-            Reference::Secret(name) => std::fs::read_to_string(self.paths.secret(name.as_str()))
-                .map_err(|source| ResolveError::Secret { name: name.clone(), source })?,
+            Reference::Secret(name) => {
+                std::fs::read_to_string(self.paths.secret(name.as_str())).map_err(|source| {
+                    ResolveError::Secret {
+                        name: name.clone(),
+                        source,
+                    }
+                })?
+            }
             Reference::Port { role, port, part } => {
                 let of = role.as_ref().unwrap_or(own);
                 let mut records = self
                     .ports
                     .iter()
                     .filter(|record| {
-                        record.role == *of && record.name == *port && (role.is_some() || record.index == index)
+                        record.role == *of
+                            && record.name == *port
+                            && (role.is_some() || record.index == index)
                     })
                     .peekable();
                 if records.peek().is_none() {
-                    return Err(ResolveError::Port { role: of.clone(), port: port.clone() });
+                    return Err(ResolveError::Port {
+                        role: of.clone(),
+                        port: port.clone(),
+                    });
                 }
-                records.map(|record| Self::part(record, *part)).collect::<Vec<_>>().join(",")
+                records
+                    .map(|record| Self::part(record, *part))
+                    .collect::<Vec<_>>()
+                    .join(",")
             }
         })
     }
 
     /// `host:port` of a port as seen by a task.
-    pub(crate) fn address(&self, port: &PortReference, own: &Name, index: u32) -> Result<String, ResolveError> {
-        let reference =
-            Reference::Port { role: port.role.clone(), port: port.port.clone(), part: AddressPart::Address };
+    pub(crate) fn address(
+        &self,
+        port: &PortReference,
+        own: &Name,
+        index: u32,
+    ) -> Result<String, ResolveError> {
+        let reference = Reference::Port {
+            role: port.role.clone(),
+            port: port.port.clone(),
+            part: AddressPart::Address,
+        };
         self.reference(&reference, own, index)
     }
 
@@ -120,7 +151,10 @@ impl Context<'_> {
         let mut all = self.environment.clone();
         if let Some(prepared) = role.environment.as_ref().and_then(|name| self.prepared.get(name)) {
             let mut folders = vec![prepared.bin.clone()];
-            folders.extend(search_path(all.get::<OsString>(&"PATH".into()).map_or("".as_ref(), |path| path)));
+            folders.extend(search_path(
+                all.get::<OsString>(&"PATH".into())
+                    .map_or("".as_ref(), |path| path),
+            ));
             if let Ok(path) = std::env::join_paths(folders) {
                 all.insert("PATH".into(), path);
             }
@@ -154,9 +188,17 @@ impl Context<'_> {
                 .iter()
                 .map(|word| self.text(word, &role.name, index))
                 .collect::<Result<_, _>>()?,
-            path: search_path(environment.get::<OsString>(&"PATH".into()).map_or("".as_ref(), |path| path)),
+            path: search_path(
+                environment
+                    .get::<OsString>(&"PATH".into())
+                    .map_or("".as_ref(), |path| path),
+            ),
             environment,
-            working_directory: Some(role.working_directory.clone().unwrap_or_else(|| self.paths.work(&task))),
+            working_directory: Some(
+                role.working_directory
+                    .clone()
+                    .unwrap_or_else(|| self.paths.work(&task)),
+            ),
             output: Output::File(self.paths.log(&task)),
             inherit_input: false,
         })

@@ -42,23 +42,35 @@ struct Asking {
 
 impl Asking {
     fn load(&self, document: &Value) -> Load {
-        let number =
-            |path: &Vec<String>| select(document, path).iter().filter_map(|value| value.as_u64()).sum::<u64>();
+        let number = |path: &Vec<String>| {
+            select(document, path)
+                .iter()
+                .filter_map(|value| value.as_u64())
+                .sum::<u64>()
+        };
         let [work, sole, weight] = &self.keys;
-        Load { work: number(work), sole: number(sole), weight: number(weight) }
+        Load {
+            work: number(work),
+            sole: number(sole),
+            weight: number(weight),
+        }
     }
 }
 
 impl Supervisor {
     /// Whether tasks of a role may be stopped although they hold something.
     pub(super) fn is_forced(&self, role: &Name) -> bool {
-        self.scales.iter().any(|scale| scale.role == *role && scale.forced)
+        self.scales
+            .iter()
+            .any(|scale| scale.role == *role && scale.forced)
     }
 
     /// Brings the number of tasks of each role to what is wanted.
     pub(super) fn adjust_numbers(&mut self) {
         for scale in self.scales.clone() {
-            let Some(role) = self.role(&scale.role).cloned() else { continue };
+            let Some(role) = self.role(&scale.role).cloned() else {
+                continue;
+            };
             let wanted = self.wanted_tasks(&scale.role);
             let desired = scale.desired as usize;
             if wanted.len() < desired {
@@ -79,7 +91,9 @@ impl Supervisor {
 
     fn add_tasks(&mut self, role: &Role, desired: u32) {
         let name = self.record.name.as_str().to_owned();
-        let added = self.store.transaction(|records| roster::fill(records, &name, role, desired));
+        let added = self
+            .store
+            .transaction(|records| roster::fill(records, &name, role, desired));
         match added {
             Ok(added) => {
                 self.notes.remove("ports");
@@ -92,7 +106,8 @@ impl Supervisor {
                 }
             }
             Err(error) => {
-                self.notes.insert("ports", format!("no task can be added to {}: {error}", role.name));
+                self.notes
+                    .insert("ports", format!("no task can be added to {}: {error}", role.name));
             }
         }
     }
@@ -114,7 +129,12 @@ impl Supervisor {
             return;
         }
         let Some(drain) = &role.drain else {
-            for key in wanted.iter().rev().filter(|key| !empty.contains(key)).take(excess - empty.len()) {
+            for key in wanted
+                .iter()
+                .rev()
+                .filter(|key| !empty.contains(key))
+                .take(excess - empty.len())
+            {
                 self.retire(key, TaskTarget::Remove);
             }
             return;
@@ -126,14 +146,20 @@ impl Supervisor {
             .iter()
             .filter_map(|key| Some((key.clone(), self.asking(drain, key).ok()?)))
             .collect();
-        let Some((address, path)) = askings.first().map(|(_, a)| (a.address.clone(), a.load_path.clone())) else {
+        let Some((address, path)) = askings
+            .first()
+            .map(|(_, a)| (a.address.clone(), a.load_path.clone()))
+        else {
             return;
         };
         self.asking_load.insert(role.name.clone());
         let (name, events) = (role.name.clone(), self.events.clone());
         tokio::spawn(async move {
             let loads = read_load(&address, &path).await.map(|document| {
-                askings.iter().map(|(key, asking)| (key.clone(), asking.load(&document))).collect()
+                askings
+                    .iter()
+                    .map(|(key, asking)| (key.clone(), asking.load(&document)))
+                    .collect()
             });
             if loads.is_err() {
                 // Asked again by the next turn, a little later.
@@ -156,7 +182,11 @@ impl Supervisor {
     /// The loads of a role's tasks are known: the idlest go.
     pub(super) fn choose_to_retire(&mut self, role: &Name, loads: Result<BTreeMap<Key, Load>, String>) {
         self.asking_load.remove(role);
-        let desired = self.scales.iter().find(|scale| scale.role == *role).map_or(0, |scale| scale.desired as usize);
+        let desired = self
+            .scales
+            .iter()
+            .find(|scale| scale.role == *role)
+            .map_or(0, |scale| scale.desired as usize);
         let wanted = self.wanted_tasks(role);
         let excess = wanted.len().saturating_sub(desired);
         let mut known = match loads {
@@ -172,7 +202,14 @@ impl Supervisor {
             .into_iter()
             .map(|key| (known.remove(&key).unwrap_or_default(), std::cmp::Reverse(key)))
             .collect();
-        order.sort_by_key(|(load, key)| (load.work, load.weight, key.0.0.clone(), std::cmp::Reverse(key.0.1)));
+        order.sort_by_key(|(load, key)| {
+            (
+                load.work,
+                load.weight,
+                key.0.0.clone(),
+                std::cmp::Reverse(key.0.1),
+            )
+        });
         for (_, std::cmp::Reverse(key)) in order.into_iter().take(excess) {
             self.retire(&key, TaskTarget::Retire);
         }
@@ -181,10 +218,16 @@ impl Supervisor {
     fn asking(&self, drain: &Drain, key: &Key) -> Result<Asking, String> {
         let prepared = BTreeMap::new();
         let context = self.context(&prepared);
-        let text = |template: &Template| context.text(template, &key.0, key.1).map_err(|error| error.to_string());
+        let text = |template: &Template| {
+            context
+                .text(template, &key.0, key.1)
+                .map_err(|error| error.to_string())
+        };
         let texts = |path: &[Template]| path.iter().map(text).collect::<Result<Vec<_>, _>>();
         Ok(Asking {
-            address: context.address(&drain.at, &key.0, key.1).map_err(|error| error.to_string())?,
+            address: context
+                .address(&drain.at, &key.0, key.1)
+                .map_err(|error| error.to_string())?,
             load_path: drain.load_path.clone(),
             keys: [texts(&drain.work)?, texts(&drain.sole)?, texts(&drain.weight)?],
             release_path: drain.release_path.clone(),
@@ -195,7 +238,9 @@ impl Supervisor {
     /// Asks a task that retires to hand over, and how much it still holds.
     pub(super) fn drain(&mut self, key: &Key, role: &Role, now: Instant) {
         let Some(drain) = &role.drain else { return };
-        let Some(run) = self.tasks.get(key).and_then(|task| task.run()) else { return };
+        let Some(run) = self.tasks.get(key).and_then(|task| task.run()) else {
+            return;
+        };
         if run.stop.is_some() || run.drain_at > now {
             return;
         }
@@ -221,26 +266,48 @@ impl Supervisor {
         let (key, events) = (key.clone(), self.events.clone());
         tokio::spawn(async move {
             let left = async {
-                http::request(&asking.address, &asking.release_path, Some(asking.body.clone()), PATIENCE)
+                http::request(
+                    &asking.address,
+                    &asking.release_path,
+                    Some(asking.body.clone()),
+                    PATIENCE,
+                )
+                .await
+                .map_err(|error| error.to_string())?;
+                read_load(&asking.address, &asking.load_path)
                     .await
-                    .map_err(|error| error.to_string())?;
-                read_load(&asking.address, &asking.load_path).await.map(|document| asking.load(&document))
+                    .map(|document| asking.load(&document))
             };
-            let _ = events.send(Event::Drained { key, start_id, left: left.await });
+            let _ = events.send(Event::Drained {
+                key,
+                start_id,
+                left: left.await,
+            });
         });
     }
 
     fn runs(&self, port: &PortReference) -> bool {
-        port.role
-            .as_ref()
-            .is_none_or(|role| self.tasks.values().any(|task| task.record.role == *role && task.run().is_some()))
+        port.role.as_ref().is_none_or(|role| {
+            self.tasks
+                .values()
+                .any(|task| task.record.role == *role && task.run().is_some())
+        })
     }
 
     /// A task that retires said what it still holds.
     pub(super) fn drained(&mut self, key: &Key, start_id: &str, left: Result<Load, String>, now: Instant) {
-        let Some(role) = self.role(&key.0).cloned() else { return };
-        let Some(task) = self.tasks.get_mut(key) else { return };
-        let Some(run) = task.run_mut().filter(|run| run.start_id == start_id && run.stop.is_none()) else { return };
+        let Some(role) = self.role(&key.0).cloned() else {
+            return;
+        };
+        let Some(task) = self.tasks.get_mut(key) else {
+            return;
+        };
+        let Some(run) = task
+            .run_mut()
+            .filter(|run| run.start_id == start_id && run.stop.is_none())
+        else {
+            return;
+        };
         run.drain_at = now + AGAIN;
         match left {
             Ok(Load { work: 0, sole: 0, .. }) => {
@@ -248,18 +315,30 @@ impl Supervisor {
                 task.stop(&role.stop, false, false, now);
             }
             Ok(load) => task.say(TaskState::Retiring, words(load)),
-            Err(reason) => task.say(TaskState::Retiring, format!("cannot be asked what it holds: {reason}")),
+            Err(reason) => task.say(
+                TaskState::Retiring,
+                format!("cannot be asked what it holds: {reason}"),
+            ),
         }
     }
 }
 
 async fn read_load(address: &str, path: &str) -> Result<Value, String> {
-    let body = http::request(address, path, None, PATIENCE).await.map_err(|error| error.to_string())?;
-    serde_json::from_slice(&body).map_err(|error| format!("{address}{path} did not answer with JSON: {error}"))
+    let body = http::request(address, path, None, PATIENCE)
+        .await
+        .map_err(|error| error.to_string())?;
+    serde_json::from_slice(&body)
+        .map_err(|error| format!("{address}{path} did not answer with JSON: {error}"))
 }
 
 fn words(load: Load) -> String {
-    let count = |n: u64, one: &str, many: &str| if n == 1 { format!("1 {one}") } else { format!("{n} {many}") };
+    let count = |n: u64, one: &str, many: &str| {
+        if n == 1 {
+            format!("1 {one}")
+        } else {
+            format!("{n} {many}")
+        }
+    };
     let work = count(load.work, "piece of work", "pieces of work");
     let sole = count(load.sole, "result", "results");
     match (load.work, load.sole) {
@@ -275,9 +354,21 @@ mod tests {
 
     #[test]
     fn says_what_is_left() {
-        let load = |work, sole| words(Load { work, sole, weight: 0 });
+        let load = |work, sole| {
+            words(Load {
+                work,
+                sole,
+                weight: 0,
+            })
+        };
         assert_eq!(load(1, 0), "finishes 1 piece of work");
-        assert_eq!(load(0, 2), "holds the only copy of 2 results, which no other task can take yet");
-        assert_eq!(load(3, 1), "finishes 3 pieces of work and holds the only copy of 1 result");
+        assert_eq!(
+            load(0, 2),
+            "holds the only copy of 2 results, which no other task can take yet"
+        );
+        assert_eq!(
+            load(3, 1),
+            "finishes 3 pieces of work and holds the only copy of 1 result"
+        );
     }
 }

@@ -43,7 +43,9 @@ impl Supervisor {
         let revision = role.revision(self.plan());
         let forced = self.is_forced(&key.0);
         let blocked = self.record.blocked.is_some();
-        let Some(task) = self.tasks.get_mut(key) else { return };
+        let Some(task) = self.tasks.get_mut(key) else {
+            return;
+        };
         if !task.is_wanted() && task.run().is_none() {
             self.forget(key);
             return;
@@ -67,16 +69,22 @@ impl Supervisor {
                 if late && !self_sufficient(&role, dependencies.is_ok()) {
                     run.waiting_since = now;
                 }
-                let too_late = late && now.duration_since(run.waiting_since) > role.ready.start_within.duration();
+                let too_late =
+                    late && now.duration_since(run.waiting_since) > role.ready.start_within.duration();
                 let outdated = task.record.revision.as_deref() != Some(&revision);
                 let stopping = task.run().is_some_and(|run| run.stop.is_some());
                 match task.record.target {
                     TaskTarget::Remove => task.stop(&role.stop, forced, false, now),
-                    TaskTarget::Retire if forced || role.drain.is_none() => task.stop(&role.stop, forced, false, now),
+                    TaskTarget::Retire if forced || role.drain.is_none() => {
+                        task.stop(&role.stop, forced, false, now);
+                    }
                     TaskTarget::Retire => self.drain(key, &role, now),
                     TaskTarget::Run if outdated => task.stop(&role.stop, false, false, now),
                     TaskTarget::Run if too_late && !stopping => {
-                        tracing::warn!(task = task.record.name(), "not ready in time: it will be started again");
+                        tracing::warn!(
+                            task = task.record.name(),
+                            "not ready in time: it will be started again"
+                        );
                         task.stop(&role.stop, false, true, now);
                     }
                     TaskTarget::Run => {}
@@ -90,7 +98,9 @@ impl Supervisor {
 
     /// Stops a task whose role is gone.
     fn dismiss(&mut self, key: &Key, now: Instant) {
-        let Some(task) = self.tasks.get_mut(key) else { return };
+        let Some(task) = self.tasks.get_mut(key) else {
+            return;
+        };
         task.aim(TaskTarget::Remove);
         if task.run().is_some() {
             let ladder = seaway_model::plan::StopLadder::default();
@@ -104,7 +114,9 @@ impl Supervisor {
     /// Removes a task that is not wanted and does not run.
     pub(super) fn forget(&mut self, key: &Key) {
         let name = self.record.name.as_str().to_owned();
-        let removed = self.store.transaction(|records| records.remove_task(&name, key.0.as_str(), key.1));
+        let removed = self
+            .store
+            .transaction(|records| records.remove_task(&name, key.0.as_str(), key.1));
         if let Err(error) = removed {
             tracing::warn!(%error, "a task that is gone could not be removed from the store");
             // Tried again later, unless the whole instance goes: then its record takes the task with it.
@@ -113,11 +125,15 @@ impl Supervisor {
             }
         }
         if let Some(task) = self.tasks.remove(key) {
-            for folder in [self.files.work(&task.record.name()), self.files.scratch(&task.record.name())] {
+            for folder in [
+                self.files.work(&task.record.name()),
+                self.files.scratch(&task.record.name()),
+            ] {
                 remove_folder(&folder);
             }
         }
-        self.ports.retain(|port| (&port.role, port.index) != (&key.0, key.1));
+        self.ports
+            .retain(|port| (&port.role, port.index) != (&key.0, key.1));
     }
 
     fn start(&mut self, key: &Key, role: &Role, revision: &str, now: Instant) {
@@ -132,11 +148,17 @@ impl Supervisor {
                 }
             }
             Err(NotStarted::Reason { reason, passing }) => {
-                let Some(task) = self.tasks.get_mut(key) else { return };
+                let Some(task) = self.tasks.get_mut(key) else {
+                    return;
+                };
                 tracing::warn!(task = task.record.name(), reason, "could not be started");
                 task.record.last_exit = None;
                 task.record.last_log.clear();
-                let delay = if passing { task.count_end(&role.restart, None, false) } else { None };
+                let delay = if passing {
+                    task.count_end(&role.restart, None, false)
+                } else {
+                    None
+                };
                 self.wait_or_give_up(key, delay, &reason, now);
             }
         }
@@ -144,31 +166,51 @@ impl Supervisor {
 
     fn try_start(&mut self, key: &Key, role: &Role, revision: &str, now: Instant) -> Result<(), NotStarted> {
         let (name, index) = key;
-        for port in self.ports.iter().filter(|port| port.role == *name && port.index == *index) {
-            ports::check(&port.host, port.port, &port.name)
-                .map_err(|error| NotStarted::Reason { reason: error.to_string(), passing: true })?;
+        for port in self
+            .ports
+            .iter()
+            .filter(|port| port.role == *name && port.index == *index)
+        {
+            ports::check(&port.host, port.port, &port.name).map_err(|error| NotStarted::Reason {
+                reason: error.to_string(),
+                passing: true,
+            })?;
         }
         let start_id = hex::encode(rand::random::<[u8; 8]>());
         let prepared = self.prepared.clone().unwrap_or_default();
         let launch = self
             .context(&prepared)
             .launch(role, *index, &start_id)
-            .map_err(|error| NotStarted::Reason { reason: error.to_string(), passing: true })?;
+            .map_err(|error| NotStarted::Reason {
+                reason: error.to_string(),
+                passing: true,
+            })?;
         self.make_folders(role, &format!("{name}-{index}"))
-            .map_err(|error| NotStarted::Reason { reason: error.to_string(), passing: true })?;
+            .map_err(|error| NotStarted::Reason {
+                reason: error.to_string(),
+                passing: true,
+            })?;
         let instance = self.record.name.as_str().to_owned();
-        let Some(task) = self.tasks.get_mut(key) else { return Ok(()) };
+        let Some(task) = self.tasks.get_mut(key) else {
+            return Ok(());
+        };
         let again = task.record.start_id.is_some();
         task.record.start_id = Some(start_id.clone());
         task.record.process = None;
         task.record.revision = Some(revision.to_owned());
         task.record.restarts += u32::from(again);
         let task_name = task.record.name();
-        let (cgroup, keeper) = memory_limit(role, &format!("{}{task_name}-{start_id}", cgroup_prefix(&self.record.id)));
+        let (cgroup, keeper) = memory_limit(
+            role,
+            &format!("{}{task_name}-{start_id}", cgroup_prefix(&self.record.id)),
+        );
         task.record.cgroup = cgroup.as_ref().map(|cgroup| cgroup.path().display().to_string());
         task.keep_memory_by(keeper);
         // Noted before it exists: the mark in its environment is now known, whatever happens next.
-        self.store.records().put_task(&instance, &task.record).map_err(NotStarted::Store)?;
+        self.store
+            .records()
+            .put_task(&instance, &task.record)
+            .map_err(NotStarted::Store)?;
         note_start(&self.files.log(&task_name), &task_name, task.record.restarts);
         let mut process = match Process::start(&launch) {
             Ok(process) => process,
@@ -242,11 +284,15 @@ impl Supervisor {
             .filter(|port| (&port.role, port.index) == (&key.0, key.1))
             .map(|port| (port.name.clone(), port.host.clone(), port.port))
             .collect();
-        let Some(task) = self.tasks.get_mut(key) else { return };
+        let Some(task) = self.tasks.get_mut(key) else {
+            return;
+        };
         if task.run().is_none_or(|run| run.start_id != start_id) {
             return;
         }
-        let Phase::Running(run) = std::mem::replace(&mut task.phase, Phase::Idle) else { return };
+        let Phase::Running(run) = std::mem::replace(&mut task.phase, Phase::Idle) else {
+            return;
+        };
         let name = task.record.name();
         clear_away(&self.record.id, start_id, Some(&run.process));
         let out_of_memory = memory_kills(run.cgroup.as_ref()) > run.memory_kills;
@@ -264,8 +310,13 @@ impl Supervisor {
             .as_ref()
             .and_then(|role| role.resources.memory)
             .map(|limit: Memory| (limit, task.record.memory_keeper));
-        let reason =
-            explain(&Ended { exit, out_of_memory, memory, log: &task.record.last_log, ports: &ports });
+        let reason = explain(&Ended {
+            exit,
+            out_of_memory,
+            memory,
+            log: &task.record.last_log,
+            ports: &ports,
+        });
         tracing::info!(task = name, reason, "ended");
         task.record.last_exit = Some(reason.clone());
         let going = self.record.target != Target::Up;
@@ -281,15 +332,23 @@ impl Supervisor {
             Some(_) => {
                 let time = role.ready.start_within;
                 let last = task.record.reason.clone();
-                (task.count_end(&role.restart, None, false), format!("was not ready within {time}: {last}"))
+                (
+                    task.count_end(&role.restart, None, false),
+                    format!("was not ready within {time}: {last}"),
+                )
             }
-            None => (task.count_end(&role.restart, was_ready_for, exit.success()), reason),
+            None => (
+                task.count_end(&role.restart, was_ready_for, exit.success()),
+                reason,
+            ),
         };
         self.wait_or_give_up(key, delay, &reason, now);
     }
 
     fn wait_or_give_up(&mut self, key: &Key, delay: Option<Duration>, reason: &str, now: Instant) {
-        let Some(task) = self.tasks.get_mut(key) else { return };
+        let Some(task) = self.tasks.get_mut(key) else {
+            return;
+        };
         match delay {
             None => {
                 task.phase = Phase::GivenUp;
@@ -305,7 +364,10 @@ impl Supervisor {
             }
             Some(delay) => {
                 task.phase = Phase::BackOff(now + delay);
-                task.say(TaskState::BackOff, format!("{reason}; starts again in {:.1} s", delay.as_secs_f32()));
+                task.say(
+                    TaskState::BackOff,
+                    format!("{reason}; starts again in {:.1} s", delay.as_secs_f32()),
+                );
             }
         }
     }
@@ -313,7 +375,11 @@ impl Supervisor {
 
 /// Whether the time to become ready counts now: not while something that the task needs is itself not ready.
 fn self_sufficient(role: &Role, dependencies: bool) -> bool {
-    dependencies || !role.after.iter().any(|dependency| matches!(dependency, Dependency::Ready(_)))
+    dependencies
+        || !role
+            .after
+            .iter()
+            .any(|dependency| matches!(dependency, Dependency::Ready(_)))
 }
 
 /// Why a task was not started.
@@ -324,18 +390,27 @@ enum NotStarted {
 
 impl From<StartError> for NotStarted {
     fn from(error: StartError) -> Self {
-        Self::Reason { passing: error.is_passing(), reason: error.to_string() }
+        Self::Reason {
+            passing: error.is_passing(),
+            reason: error.to_string(),
+        }
     }
 }
 
 /// A control group that keeps a role's memory limit, or who keeps it otherwise.
 fn memory_limit(role: &Role, label: &str) -> (Option<Cgroup>, MemoryKeeper) {
-    let Some(limit) = role.resources.memory else { return (None, MemoryKeeper::Nobody) };
+    let Some(limit) = role.resources.memory else {
+        return (None, MemoryKeeper::Nobody);
+    };
     match Cgroup::create(label, limit.bytes()) {
         Ok(cgroup) => (Some(cgroup), MemoryKeeper::Cgroup),
         Err(reason) => {
             tracing::info!(role = %role.name, %reason, "no control group keeps the memory limit");
-            let keeper = if role.keeps_memory_limit { MemoryKeeper::Engine } else { MemoryKeeper::Nobody };
+            let keeper = if role.keeps_memory_limit {
+                MemoryKeeper::Engine
+            } else {
+                MemoryKeeper::Nobody
+            };
             (None, keeper)
         }
     }
@@ -383,7 +458,10 @@ pub(super) fn clear_away(instance_id: &str, start_id: &str, leader: Option<&Proc
         // The leader was reaped a moment ago; its id is not in use as long as its group has members.
         let _ = leader.signal_group(Signal::SIGKILL);
     }
-    for marked in identity::marked(instance_id).into_iter().filter(|marked| marked.start_id == start_id) {
+    for marked in identity::marked(instance_id)
+        .into_iter()
+        .filter(|marked| marked.start_id == start_id)
+    {
         let _ = marked.process.signal(Signal::SIGKILL);
     }
 }

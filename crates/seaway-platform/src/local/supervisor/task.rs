@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use nix::sys::signal::Signal;
 use seaway_agent::ProcessIdentity;
 use seaway_model::{
+    Period,
     plan::{Restart, StopLadder},
     status::{MemoryKeeper, TaskState},
 };
@@ -78,13 +79,23 @@ const PATIENT: Duration = Duration::from_millis(500);
 impl Run {
     /// When to look next at a task that is not ready.
     pub(crate) fn next_look(&self, now: Instant) -> Instant {
-        now + if now.duration_since(self.waiting_since) < Duration::from_secs(15) { EAGER } else { PATIENT }
+        now + if now.duration_since(self.waiting_since) < Duration::from_secs(15) {
+            EAGER
+        } else {
+            PATIENT
+        }
     }
 }
 
 impl Task {
     pub(crate) fn new(record: TaskRecord) -> Self {
-        Self { record, changed: true, phase: Phase::Idle, failures: 0, streak: 0 }
+        Self {
+            record,
+            changed: true,
+            phase: Phase::Idle,
+            failures: 0,
+            streak: 0,
+        }
     }
 
     pub(crate) const fn run(&self) -> Option<&Run> {
@@ -140,7 +151,9 @@ impl Task {
     /// Begins to stop the process, or goes straight to SIGKILL when forced. Signals are sent by
     /// [`climb`](Self::climb).
     pub(crate) fn stop(&mut self, ladder: &StopLadder, forced: bool, failed: bool, now: Instant) {
-        let Phase::Running(run) = &mut self.phase else { return };
+        let Phase::Running(run) = &mut self.phase else {
+            return;
+        };
         let first = if forced {
             Signal::SIGKILL
         } else if ladder.interrupt.is_some() {
@@ -150,26 +163,38 @@ impl Task {
         };
         match &mut run.stop {
             Some(stop) if forced => {
-                if stop.next.is_some_and(|(signal, at)| signal != Signal::SIGKILL || at > now) {
+                if stop
+                    .next
+                    .is_some_and(|(signal, at)| signal != Signal::SIGKILL || at > now)
+                {
                     stop.next = Some((Signal::SIGKILL, now));
                 }
             }
             Some(_) => {}
-            None => run.stop = Some(Stop { next: Some((first, now)), failed }),
+            None => {
+                run.stop = Some(Stop {
+                    next: Some((first, now)),
+                    failed,
+                });
+            }
         }
     }
 
     /// Sends the signal that is due, if one is, and notes the next.
     pub(crate) fn climb(&mut self, ladder: &StopLadder, now: Instant) {
-        let Phase::Running(run) = &mut self.phase else { return };
+        let Phase::Running(run) = &mut self.phase else {
+            return;
+        };
         let Some(stop) = &mut run.stop else { return };
-        let Some((signal, _)) = stop.next.filter(|(_, at)| *at <= now) else { return };
+        let Some((signal, _)) = stop.next.filter(|(_, at)| *at <= now) else {
+            return;
+        };
         if let Err(error) = run.process.signal_group(signal) {
             tracing::warn!(task = self.record.name(), %signal, %error, "the signal could not be sent");
         }
         stop.next = match signal {
             Signal::SIGINT => {
-                let patience = ladder.interrupt.map_or(Duration::ZERO, |period| period.duration());
+                let patience = ladder.interrupt.map_or(Duration::ZERO, Period::duration);
                 Some((Signal::SIGTERM, now + patience))
             }
             Signal::SIGTERM => Some((Signal::SIGKILL, now + ladder.terminate.duration())),
@@ -180,7 +205,12 @@ impl Task {
     }
 
     /// Counts an end that was not asked for, and says how long to wait before the next start; `None` gives up.
-    pub(crate) fn count_end(&mut self, restart: &Restart, was_ready_for: Option<Duration>, clean: bool) -> Option<Duration> {
+    pub(crate) fn count_end(
+        &mut self,
+        restart: &Restart,
+        was_ready_for: Option<Duration>,
+        clean: bool,
+    ) -> Option<Duration> {
         match was_ready_for {
             Some(time) if time >= restart.stable_after.duration() => {
                 self.failures = 0;
@@ -208,7 +238,11 @@ fn delay(restart: &Restart, streak: u32) -> Duration {
         return Duration::ZERO;
     }
     let factor = 2u32.saturating_pow((streak - 2).min(16));
-    restart.delay.duration().saturating_mul(factor).min(restart.longest_delay.duration())
+    restart
+        .delay
+        .duration()
+        .saturating_mul(factor)
+        .min(restart.longest_delay.duration())
 }
 
 #[cfg(test)]
@@ -235,7 +269,10 @@ mod tests {
         let mut task = task();
         let restart = Restart::default();
         let short = Some(Duration::from_secs(1));
-        let last = (0..20).map(|_| task.count_end(&restart, short, false)).last().unwrap();
+        let last = (0..20)
+            .map(|_| task.count_end(&restart, short, false))
+            .last()
+            .unwrap();
         assert_eq!(last, Some(Duration::from_secs(30)));
         let stable = Some(Duration::from_secs(11));
         assert_eq!(task.count_end(&restart, stable, false), Some(Duration::ZERO));
@@ -246,7 +283,10 @@ mod tests {
         let mut task = task();
         let short = Some(Duration::from_millis(10));
         for _ in 0..10 {
-            assert_eq!(task.count_end(&Restart::default(), short, true), Some(Duration::ZERO));
+            assert_eq!(
+                task.count_end(&Restart::default(), short, true),
+                Some(Duration::ZERO)
+            );
         }
     }
 }

@@ -30,7 +30,9 @@ impl Supervisor {
         for key in &keys {
             let free = forced || !self.has_running_dependents(&key.0);
             let ladder = self.role(&key.0).map(|role| role.stop).unwrap_or_default();
-            let Some(task) = self.tasks.get_mut(key) else { continue };
+            let Some(task) = self.tasks.get_mut(key) else {
+                continue;
+            };
             if !matches!(task.phase, Phase::Running(_)) {
                 self.forget(key);
                 continue;
@@ -47,8 +49,12 @@ impl Supervisor {
     /// nobody remembers; whether none is left.
     fn remove_cgroups(&mut self) -> bool {
         self.cgroups_left.clear();
-        let Ok(place) = cgroup::available() else { return true };
-        let Ok(entries) = std::fs::read_dir(place.folder()) else { return true };
+        let Ok(place) = cgroup::available() else {
+            return true;
+        };
+        let Ok(entries) = std::fs::read_dir(place.folder()) else {
+            return true;
+        };
         let prefix = cgroup_prefix(&self.record.id);
         entries
             .flatten()
@@ -62,7 +68,11 @@ impl Supervisor {
             .roles
             .iter()
             .filter(|other| other.after.iter().any(|dependency| dependency.role() == role))
-            .any(|other| self.tasks.values().any(|task| task.record.role == other.name && task.run().is_some()))
+            .any(|other| {
+                self.tasks
+                    .values()
+                    .any(|task| task.record.role == other.name && task.run().is_some())
+            })
     }
 
     /// Ends what is left, removes the files and then the record; `false` when that has to be tried again.
@@ -83,7 +93,10 @@ impl Supervisor {
                     break;
                 }
                 let ids: Vec<i32> = left.iter().map(|marked| marked.process.pid).collect();
-                self.notes.insert("left", format!("processes {ids:?} do not end although they were killed"));
+                self.notes.insert(
+                    "left",
+                    format!("processes {ids:?} do not end although they were killed"),
+                );
                 tracing::error!(?ids, "processes do not end although they were killed");
                 return false;
             }
@@ -97,7 +110,10 @@ impl Supervisor {
         }
         let name = self.record.name.as_str().to_owned();
         let id = self.record.id.clone();
-        match self.store.transaction(|records| records.remove_instance(&name, &id)) {
+        match self
+            .store
+            .transaction(|records| records.remove_instance(&name, &id))
+        {
             Ok(()) => true,
             Err(error) => {
                 tracing::error!(%error, "the instance's record could not be removed");
