@@ -23,6 +23,7 @@ const COMM: Name = Name::literal("comm");
 const DASHBOARD: Name = Name::literal("dashboard");
 const PYTHON: Name = Name::literal("python");
 const ROUTES: Name = Name::literal("routes");
+const WAIT: Name = Name::literal("wait");
 const TOKEN: Name = Name::literal("notebook-token");
 
 /// What a Dask instance needs; everything below it is pinned by [`CONSTRAINTS`].
@@ -33,6 +34,9 @@ const CONSTRAINTS: &str = include_str!("dask/constraints.txt");
 
 /// Two HTTP routes for the scheduler (see the file).
 const ROUTES_MODULE: &str = include_str!("dask/seaway_dask.py");
+
+/// What a worker does before it looks for its scheduler (see the file).
+const WAIT_MODULE: &str = include_str!("dask/seaway_wait.py");
 
 /// The scheduler's HTTP routes: Dask's defaults, its management API, ours. The setting replaces the whole list, so
 /// the defaults are repeated.
@@ -82,11 +86,10 @@ pub fn plan(metadata: &Metadata, spec: &DaskSpec) -> Result<Plan, TemplateError>
         endpoints,
         secrets,
         environments: BTreeMap::from([(PYTHON, environment(spec))]),
-        files: vec![PlanFile {
-            name: ROUTES,
-            file_name: "seaway_dask.py".into(),
-            content: ROUTES_MODULE.into(),
-        }],
+        files: vec![
+            file(&ROUTES, "seaway_dask.py", ROUTES_MODULE),
+            file(&WAIT, "seaway_wait.py", WAIT_MODULE),
+        ],
         data: spec
             .data
             .iter()
@@ -178,8 +181,13 @@ fn worker(spec: &DaskSpec) -> Result<Role, TemplateError> {
         "${self.comm.port}",
         "--dashboard-address",
         "${self.dashboard.listen}:${self.dashboard.port}",
+        // Its HTTP routes stay. The pages of a worker's own dashboard cost every worker half a second of start and
+        // 20 MB; `args: [--dashboard]` brings them back. The scheduler's dashboard shows all workers.
+        "--no-dashboard",
         "--local-directory",
         "${scratch}",
+        "--preload",
+        "${file.wait}/seaway_wait.py",
     ])?;
     command.extend([
         Template::literal("--nthreads"),
@@ -364,6 +372,14 @@ fn busy() -> BusySignal {
 
 fn words(words: &[&str]) -> Result<Vec<Template>, TemplateError> {
     words.iter().map(|word| word.parse()).collect()
+}
+
+fn file(name: &Name, file_name: &str, content: &str) -> PlanFile {
+    PlanFile {
+        name: name.clone(),
+        file_name: file_name.into(),
+        content: content.into(),
+    }
 }
 
 fn here(port: &Name) -> PortReference {

@@ -134,7 +134,8 @@ pub(crate) fn act_as_agent() {
         .build()
         .unwrap();
     let result = runtime.block_on(seaway_agent::run::run(configuration, |event| {
-        eprintln!("seaway: {event}")
+        // In one piece, as the binary does: the command writes to the same place.
+        let _ = std::io::stderr().write_all(format!("seaway: {event}\n").as_bytes());
     }));
     std::process::exit(match result {
         Ok(exit) => exit.shell_code(),

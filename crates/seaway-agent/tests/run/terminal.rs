@@ -49,12 +49,15 @@ types(command + ' <&0 &\n')
 shows('running 1 test')
 types('echo here=$((40 + 2))\n')
 shows('here=42')
+shows('prompt> ')
 # The shell tells only when it is asked.
-while 'Stopped' not in seen[position:]:
+end = time.monotonic() + 30
+while True:
     enters('jobs')
+    asked = position
     shows('prompt> ')
-    position = seen.rindex('jobs')
-    wait('the next prompt', lambda: 'prompt> ' in seen[position:])
+    if 'Stopped' in seen[asked:position]: break
+    if time.monotonic() > end: sys.exit('never stopped: ' + seen[-1000:])
 wait('withdrawn in the background', withdrawn)
 enters('fg')
 wait('announced in the foreground', announced)

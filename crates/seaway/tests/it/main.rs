@@ -1,0 +1,21 @@
+//! Seaway as its users have it: the real binary, with a real Dask from PyPI.
+//!
+//! One test binary, because linking takes longer than most of the tests. The Python environment is made by Seaway
+//! itself, once for each target folder. Each test has a home of its own (see [`harness`]), and fails when something
+//! is left in it.
+
+#![cfg(target_os = "linux")]
+// Clippy takes the helpers of integration tests for production code.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod attached;
+mod cluster;
+mod commands;
+mod directory;
+mod documents;
+mod harness;
+mod input;
+mod kills;
+mod many;
+mod reasons;
+mod scale;
