@@ -111,6 +111,12 @@ pub fn boot_id() -> String {
     )
 }
 
+/// The name of this machine, which tells its processes from those of others that share a home folder with it.
+#[must_use]
+pub fn host_name() -> String {
+    nix::unistd::gethostname().map_or_else(|_| String::new(), |name| name.to_string_lossy().into_owned())
+}
+
 /// A process found by the marks in its environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Marked {

@@ -16,4 +16,4 @@ pub mod process;
 pub mod run;
 
 pub use exit::Exit;
-pub use identity::{ProcessIdentity, boot_id};
+pub use identity::{ProcessIdentity, boot_id, host_name};

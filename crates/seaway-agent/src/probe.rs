@@ -120,10 +120,15 @@ impl Question {
                     address: address.clone(),
                     source,
                 };
-                tokio::time::timeout(timeout, TcpStream::connect(address))
+                let stream = tokio::time::timeout(timeout, TcpStream::connect(address))
                     .await
                     .map_err(late)?
                     .map_err(refused)?;
+                // A port of the range for outgoing connections that nobody listens on can be given to the very
+                // connection that asks for it, which is then connected to itself.
+                if stream.local_addr().ok() == stream.peer_addr().ok() {
+                    return Err(refused(std::io::ErrorKind::ConnectionRefused.into()).into());
+                }
                 Ok(Answer::Yes)
             }
             Self::Http { address, path } => Ok(Answer::Body(

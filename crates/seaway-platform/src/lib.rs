@@ -37,6 +37,14 @@ pub enum PlatformError {
         /// What it is doing.
         doing: String,
     },
+    /// The instance's processes are on another machine that shares the state folder.
+    #[error("instance `{name}` runs on `{host}`")]
+    Elsewhere {
+        /// The name.
+        name: Name,
+        /// The machine.
+        host: String,
+    },
     /// The plan needs something that the platform does not have.
     #[error("the {platform} platform cannot do this: {what}")]
     Unsupported {
@@ -115,6 +123,12 @@ impl PlatformError {
                 "the host under spec.endpoints must be an address of this machine".into()
             }
             Self::Store(local::store::StoreError::DiskFull) => "make room on the disk that holds it".into(),
+            Self::Elsewhere { name, host } => {
+                format!(
+                    "run `seaway` there, or set XDG_STATE_HOME to a folder of this machine; if `{host}` is no more, \
+                         `seaway down {name} --force` forgets the instance"
+                )
+            }
             Self::NoHome(_) => "set HOME, or XDG_STATE_HOME and XDG_CACHE_HOME, to absolute paths".into(),
             _ => return None,
         })

@@ -29,7 +29,7 @@ use std::{
 use async_trait::async_trait;
 use jiff::Timestamp;
 use nix::sys::signal::Signal;
-use seaway_agent::{ProcessIdentity, boot_id, environment};
+use seaway_agent::{ProcessIdentity, boot_id, environment, host_name};
 use seaway_model::{
     Name,
     plan::Plan,
@@ -104,6 +104,16 @@ impl LocalPlatform {
         found.map_or_else(|| Err(self.not_found(name)), Ok)
     }
 
+    /// The record of an instance whose processes are on this machine.
+    fn own_record(&self, name: &str) -> Result<InstanceRecord, PlatformError> {
+        let record = self.record(name)?;
+        if is_elsewhere(&record) {
+            Err(elsewhere(record))
+        } else {
+            Ok(record)
+        }
+    }
+
     fn not_found(&self, name: &str) -> PlatformError {
         let names = self
             .store()
@@ -164,14 +174,14 @@ impl LocalPlatform {
 
     /// Whether an instance lost all its processes because the machine was started anew.
     fn is_of_earlier_boot(record: &InstanceRecord) -> bool {
-        record.boot != boot_id()
+        !is_elsewhere(record) && record.boot != boot_id()
     }
 
     /// Starts a supervisor for an instance that has lost its own, and waits until that one has looked around.
     async fn recover(&self, record: InstanceRecord) -> Result<Option<InstanceRecord>, PlatformError> {
         let alive =
             |record: &InstanceRecord| record.supervisor.as_ref().is_some_and(ProcessIdentity::is_alive);
-        if alive(&record) || Self::is_of_earlier_boot(&record) {
+        if alive(&record) || is_elsewhere(&record) || Self::is_of_earlier_boot(&record) {
             return Ok(Some(record));
         }
         let age = Timestamp::now().duration_since(record.created).unsigned_abs();
@@ -251,6 +261,7 @@ impl LocalPlatform {
                     generation: 1,
                     target: Target::Up,
                     created: Timestamp::now(),
+                    host: host_name(),
                     boot: boot_id(),
                     supervisor: None,
                     was_ready: false,
@@ -262,6 +273,9 @@ impl LocalPlatform {
                 roster::follow(records, name, None, plan)?;
                 return Ok(Applied::Created);
             };
+            if is_elsewhere(&existing) {
+                return Err(elsewhere(existing));
+            }
             if existing.target != Target::Up {
                 let doing = "is going down".to_owned();
                 return Err(PlatformError::Busy {
@@ -329,6 +343,12 @@ impl LocalPlatform {
             })
             .collect();
         let mut notes = record.notes;
+        if record.host != host_name() {
+            notes.push(format!(
+                "runs on `{}`; this is what was last written there",
+                record.host
+            ));
+        }
         // Looked at here too: a supervisor cannot write what it sees on a disk that is full.
         if let Some(full) = disk_is_full(&self.paths.state)
             && !notes.contains(&full)
@@ -366,6 +386,18 @@ fn status(task: TaskRecord) -> TaskStatus {
         restarts: task.restarts,
         last_exit: task.last_exit,
         last_log: task.last_log,
+    }
+}
+
+/// Whether an instance's processes are on another machine that shares the state folder (a home on a cluster).
+fn is_elsewhere(record: &InstanceRecord) -> bool {
+    record.host != host_name()
+}
+
+fn elsewhere(record: InstanceRecord) -> PlatformError {
+    PlatformError::Elsewhere {
+        name: record.name,
+        host: record.host,
     }
 }
 
@@ -513,7 +545,7 @@ impl Platform for LocalPlatform {
     }
 
     async fn scale(&self, name: &str, role: &str, replicas: u32, forced: bool) -> Result<(), PlatformError> {
-        let record = self.record(name)?;
+        let record = self.own_record(name)?;
         if record.target != Target::Up {
             return Err(PlatformError::Busy {
                 name: record.name,
@@ -551,7 +583,11 @@ impl Platform for LocalPlatform {
 
     async fn remove(&self, name: &str, forced: bool) -> Result<(), PlatformError> {
         let record = self.record(name)?;
-        if Self::is_of_earlier_boot(&record) {
+        // By force also one of another machine is forgotten, for when that machine is no more.
+        if is_elsewhere(&record) && !forced {
+            return Err(elsewhere(record));
+        }
+        if is_elsewhere(&record) || Self::is_of_earlier_boot(&record) {
             return self.bury(&record);
         }
         let target = if forced { Target::ForcedDown } else { Target::Down };

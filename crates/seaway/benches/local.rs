@@ -131,7 +131,11 @@ impl Lab {
     /// Runs a command to its end and gives back what it printed, and how long it took.
     fn call(&self, arguments: &[&str]) -> Outcome<(String, Duration)> {
         let began = Instant::now();
-        let output = self.seaway(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).output()?;
+        let output = self
+            .seaway(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .output()?;
         let took = began.elapsed();
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
@@ -150,7 +154,9 @@ impl Lab {
     fn python(&self, instance: &str) -> Outcome<PathBuf> {
         let (text, _) = self.call(&["status", instance, "--output", "json"])?;
         let status: Value = serde_json::from_str(&text)?;
-        let pid = status["roles"]["scheduler"]["tasks"][0]["pid"].as_u64().ok_or("the scheduler has no pid")?;
+        let pid = status["roles"]["scheduler"]["tasks"][0]["pid"]
+            .as_u64()
+            .ok_or("the scheduler has no pid")?;
         let root = variable(pid, "VIRTUAL_ENV").ok_or("the scheduler has no Python environment")?;
         Ok(Path::new(&root).join("bin/python"))
     }
@@ -160,10 +166,14 @@ impl Lab {
         let state = self.state();
         let mut found = Vec::new();
         for entry in fs::read_dir("/proc")?.flatten() {
-            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+                continue;
+            };
             let command = fs::read(entry.path().join("cmdline")).unwrap_or_default();
             let is_supervisor = command.split(|byte| *byte == 0).nth(1) == Some(b"supervise");
-            if is_supervisor && variable(pid, "XDG_STATE_HOME").is_some_and(|folder| Path::new(&folder) == state) {
+            if is_supervisor
+                && variable(pid, "XDG_STATE_HOME").is_some_and(|folder| Path::new(&folder) == state)
+            {
                 found.push(pid);
             }
         }
@@ -172,7 +182,11 @@ impl Lab {
 
     fn clean_up(&self) {
         if self.state().exists() {
-            let _ = self.seaway(&["down", "--all", "--force"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+            let _ = self
+                .seaway(&["down", "--all", "--force"])
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status();
             let _ = fs::remove_dir_all(self.state());
         }
     }
@@ -185,7 +199,9 @@ impl Drop for Lab {
 }
 
 fn clean_up_when_interrupted(lab: &Lab) {
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+        return;
+    };
     if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
         lab.clean_up();
         std::process::exit(130);
@@ -225,11 +241,27 @@ fn measure_ready(lab: &Lab, runs: usize, report: &mut Report) -> Outcome<()> {
         bare.push(cluster.as_secs_f64());
     }
     let (seaway, whole, bare) = (Sample::of(seaway), Sample::of(whole), Sample::of(bare));
-    report.info("time to ready, 4 workers: `seaway up --detach`", &seaway.text("s"));
-    report.info("time to ready, 4 workers: Python with LocalCluster", &whole.text("s"));
-    report.goal("  ratio of the medians", seaway.median() / whole.median(), Goal::new(1.1, "x"));
-    report.info("  LocalCluster without Python's start and imports", &bare.text("s"));
-    report.info("  ratio to that", &format!("{:.2} x", seaway.median() / bare.median()));
+    report.info(
+        "time to ready, 4 workers: `seaway up --detach`",
+        &seaway.text("s"),
+    );
+    report.info(
+        "time to ready, 4 workers: Python with LocalCluster",
+        &whole.text("s"),
+    );
+    report.goal(
+        "  ratio of the medians",
+        seaway.median() / whole.median(),
+        Goal::new(1.1, "x"),
+    );
+    report.info(
+        "  LocalCluster without Python's start and imports",
+        &bare.text("s"),
+    );
+    report.info(
+        "  ratio to that",
+        &format!("{:.2} x", seaway.median() / bare.median()),
+    );
     Ok(())
 }
 
@@ -249,9 +281,17 @@ fn local_cluster(python: &Path) -> Outcome<(Duration, Duration)> {
     let mut line = String::new();
     BufReader::new(child.0.stdout.take().ok_or("no output")?).read_line(&mut line)?;
     let took = began.elapsed();
-    let said: Value = serde_json::from_str(&line)
-        .map_err(|error| format!("LocalCluster did not come up ({error}); try `{} {script}`", python.display()))?;
-    let cluster = Duration::from_secs_f64(said["cluster"].as_f64().ok_or("no time in LocalCluster's answer")?);
+    let said: Value = serde_json::from_str(&line).map_err(|error| {
+        format!(
+            "LocalCluster did not come up ({error}); try `{} {script}`",
+            python.display()
+        )
+    })?;
+    let cluster = Duration::from_secs_f64(
+        said["cluster"]
+            .as_f64()
+            .ok_or("no time in LocalCluster's answer")?,
+    );
     // It closes its cluster when its input ends.
     drop(child.0.stdin.take());
     child.0.wait()?;
@@ -270,12 +310,17 @@ impl Drop for Ended {
 
 /// Memory and CPU time of supervisors, and how fast `seaway status` answers, with many instances up.
 fn measure_supervision(lab: &Lab, report: &mut Report) -> Outcome<()> {
-    let names: Vec<String> = (0..INSTANCES).map(|number| format!("bench-{number:02}")).collect();
+    let names: Vec<String> = (0..INSTANCES)
+        .map(|number| format!("bench-{number:02}"))
+        .collect();
     let documents: Vec<String> = names.iter().map(|name| document(name, 1)).collect();
     let file = lab.write("many.yaml", &documents)?;
     eprintln!("bringing {INSTANCES} instances up");
     let (_, took) = lab.call(&["up", "-f", &file, "--detach"])?;
-    report.info(&format!("{INSTANCES} instances, a scheduler and a worker each, up together"), &seconds(took));
+    report.info(
+        &format!("{INSTANCES} instances, a scheduler and a worker each, up together"),
+        &seconds(took),
+    );
     thread::sleep(CALM * 3);
 
     let supervisors = lab.supervisors()?;
@@ -283,22 +328,48 @@ fn measure_supervision(lab: &Lab, report: &mut Report) -> Outcome<()> {
         return Err(format!("{} supervisors for {INSTANCES} instances", supervisors.len()).into());
     }
     eprintln!("counting CPU time for {} s", IDLE.as_secs());
-    let before = supervisors.iter().map(|pid| Used::of(*pid)).collect::<Outcome<Vec<_>>>()?;
+    let before = supervisors
+        .iter()
+        .map(|pid| Used::of(*pid))
+        .collect::<Outcome<Vec<_>>>()?;
     let began = Instant::now();
     thread::sleep(IDLE);
     let span = began.elapsed().as_secs_f64();
-    let after = supervisors.iter().map(|pid| Used::of(*pid)).collect::<Outcome<Vec<_>>>()?;
+    let after = supervisors
+        .iter()
+        .map(|pid| Used::of(*pid))
+        .collect::<Outcome<Vec<_>>>()?;
     let percent = |of: fn(&Used) -> f64| {
-        Sample::of(before.iter().zip(&after).map(|(b, a)| 100.0 * (of(a) - of(b)) / span).collect())
+        Sample::of(
+            before
+                .iter()
+                .zip(&after)
+                .map(|(b, a)| 100.0 * (of(a) - of(b)) / span)
+                .collect(),
+        )
     };
     let (ticks, exact) = (percent(|used| used.ticks), percent(|used| used.exact));
-    let memory =
-        Sample::of(supervisors.iter().map(|pid| proportional(*pid)).collect::<Outcome<Vec<_>>>()?);
-    report.info(&format!("supervisors' memory at {INSTANCES} instances (PSS)"), &memory.text("MB"));
+    let memory = Sample::of(
+        supervisors
+            .iter()
+            .map(|pid| proportional(*pid))
+            .collect::<Outcome<Vec<_>>>()?,
+    );
+    report.info(
+        &format!("supervisors' memory at {INSTANCES} instances (PSS)"),
+        &memory.text("MB"),
+    );
     report.goal("  the largest", memory.largest(), Goal::new(4.0, "MB"));
-    report.info(&format!("supervisors' CPU over {span:.0} s idle (utime + stime)"), &ticks.text("%"));
+    report.info(
+        &format!("supervisors' CPU over {span:.0} s idle (utime + stime)"),
+        &ticks.text("%"),
+    );
     report.info("  the same from the scheduler's own count", &exact.text("%"));
-    report.goal("  mean of a core, the higher of the two", ticks.mean().max(exact.mean()), Goal::new(0.1, "%"));
+    report.goal(
+        "  mean of a core, the higher of the two",
+        ticks.mean().max(exact.mean()),
+        Goal::new(0.1, "%"),
+    );
 
     eprintln!("asking for status {CALLS} times");
     let mut times = Vec::new();
@@ -307,7 +378,10 @@ fn measure_supervision(lab: &Lab, report: &mut Report) -> Outcome<()> {
         times.push(took.as_secs_f64() * 1000.0);
     }
     let times = Sample::of(times);
-    report.info(&format!("`seaway status NAME`, {CALLS} calls, {INSTANCES} instances up"), &times.text("ms"));
+    report.info(
+        &format!("`seaway status NAME`, {CALLS} calls, {INSTANCES} instances up"),
+        &times.text("ms"),
+    );
     report.goal("  median", times.median(), Goal::new(20.0, "ms"));
     report.goal("  95th percentile", times.quantile(0.95), Goal::new(20.0, "ms"));
 
@@ -333,17 +407,35 @@ impl Used {
         let mut nanoseconds = 0.0;
         for thread in fs::read_dir(format!("/proc/{pid}/task"))?.flatten() {
             let text = fs::read_to_string(thread.path().join("schedstat")).unwrap_or_default();
-            nanoseconds += text.split(' ').next().and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
+            nanoseconds += text
+                .split(' ')
+                .next()
+                .and_then(|field| field.parse::<f64>().ok())
+                .unwrap_or(0.0);
         }
-        Ok(Self { ticks, exact: if nanoseconds > 0.0 { nanoseconds / 1e9 } else { ticks } })
+        Ok(Self {
+            ticks,
+            exact: if nanoseconds > 0.0 {
+                nanoseconds / 1e9
+            } else {
+                ticks
+            },
+        })
     }
 }
 
 /// The memory of a process in MB, pages that it shares counted in part.
 fn proportional(pid: u64) -> Outcome<f64> {
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
-    let line = rollup.lines().find(|line| line.starts_with("Pss:")).ok_or("no Pss in smaps_rollup")?;
-    let kibibytes: u64 = line.split_whitespace().nth(1).ok_or("no Pss in smaps_rollup")?.parse()?;
+    let line = rollup
+        .lines()
+        .find(|line| line.starts_with("Pss:"))
+        .ok_or("no Pss in smaps_rollup")?;
+    let kibibytes: u64 = line
+        .split_whitespace()
+        .nth(1)
+        .ok_or("no Pss in smaps_rollup")?
+        .parse()?;
     Ok(mega(kibibytes * 1024))
 }
 
@@ -377,7 +469,10 @@ fn machine(load: String) -> String {
         .map_or("CPU not known", |line| line.trim_start_matches(['\t', ':', ' ']));
     let cores = thread::available_parallelism().map_or(0, usize::from);
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    format!("{cores} cores ({model}), Linux {}, load average before: {load}\n", kernel.trim())
+    format!(
+        "{cores} cores ({model}), Linux {}, load average before: {load}\n",
+        kernel.trim()
+    )
 }
 
 /// Measured values, sorted.
@@ -398,7 +493,10 @@ impl Sample {
     )]
     fn quantile(&self, part: f64) -> f64 {
         let position = (part * self.0.len() as f64).ceil() as usize;
-        self.0.get(position.saturating_sub(1)).copied().unwrap_or(f64::NAN)
+        self.0
+            .get(position.saturating_sub(1))
+            .copied()
+            .unwrap_or(f64::NAN)
     }
 
     fn median(&self) -> f64 {
@@ -416,7 +514,11 @@ impl Sample {
 
     fn text(&self, unit: &str) -> String {
         let least = self.0.first().copied().unwrap_or(f64::NAN);
-        format!("{:.2} {unit} ({least:.2} to {:.2})", self.median(), self.largest())
+        format!(
+            "{:.2} {unit} ({least:.2} to {:.2})",
+            self.median(),
+            self.largest()
+        )
     }
 }
 
@@ -438,7 +540,8 @@ struct Report(Vec<[String; 4]>);
 
 impl Report {
     fn info(&mut self, what: &str, measured: &str) {
-        self.0.push([what.to_owned(), measured.to_owned(), String::new(), String::new()]);
+        self.0
+            .push([what.to_owned(), measured.to_owned(), String::new(), String::new()]);
     }
 
     fn goal(&mut self, what: &str, measured: f64, goal: Goal) {
@@ -456,12 +559,19 @@ impl Report {
     fn text(&self) -> String {
         let header = ["figure", "median (least to most)", "goal", "verdict"].map(str::to_owned);
         let rows: Vec<&[String; 4]> = std::iter::once(&header).chain(&self.0).collect();
-        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let width = |column: usize| {
+            rows.iter()
+                .map(|row| row[column].chars().count())
+                .max()
+                .unwrap_or(0)
+        };
         let widths = [width(0), width(1), width(2)];
         let mut text = String::new();
         for [what, measured, goal, verdict] in rows {
-            let line =
-                format!("{what:0$}  {measured:1$}  {goal:2$}  {verdict}", widths[0], widths[1], widths[2]);
+            let line = format!(
+                "{what:0$}  {measured:1$}  {goal:2$}  {verdict}",
+                widths[0], widths[1], widths[2]
+            );
             let _ = writeln!(text, "{}", line.trim_end());
         }
         text

@@ -87,7 +87,7 @@ impl From<PlatformError> for Failure {
     fn from(error: PlatformError) -> Self {
         let code = match &error {
             PlatformError::NotFound { .. } => NOT_FOUND,
-            PlatformError::Busy { .. } => CONFLICT,
+            PlatformError::Busy { .. } | PlatformError::Elsewhere { .. } => CONFLICT,
             PlatformError::NoRole { .. }
             | PlatformError::NotScalable { .. }
             | PlatformError::Unsupported { .. } => USAGE,

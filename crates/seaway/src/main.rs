@@ -19,7 +19,7 @@ use seaway_platform::local::{LocalPlatform, Paths, SupervisorCommand};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    start_tracing(cli.verbose, matches!(cli.command, Command::Supervise { .. }));
+    start_tracing(cli.verbose, &cli.command);
     // Children write to a terminal or a file of their own; a closed pipe is an error of the one that writes to it.
     let outcome = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -82,12 +82,15 @@ fn platform() -> Result<LocalPlatform, Failure> {
 
 /// Logs go to standard error: warnings for a command, more with `--verbose` or `SEAWAY_LOG`. A supervisor's standard
 /// error is its log file.
-fn start_tracing(verbose: u8, supervisor: bool) {
+fn start_tracing(verbose: u8, command: &Command) {
     use std::io::IsTerminal;
     use tracing_subscriber::EnvFilter;
+    let supervisor = matches!(command, Command::Supervise { .. });
     let default = match (supervisor, verbose) {
         (true, 0) | (false, 1) => "info",
         (true, _) | (false, 2..) => "debug",
+        // The agent says itself what goes wrong with a directory.
+        (false, 0) if matches!(command, Command::Run(_)) => "warn,seaway_discovery=error",
         (false, 0) => "warn",
     };
     let filter = EnvFilter::try_from_env(environment::LOG).unwrap_or_else(|_| EnvFilter::new(default));

@@ -1,11 +1,12 @@
 //! The agent at work: one loop that waits for the command, for signals, for probes and for directories.
 
+mod announcing;
+mod stopping;
+
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};
 
-use futures_util::future::join_all;
 use nix::sys::signal::Signal;
-use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
-use seaway_discovery::{Announcer, Directory, DirectoryState, DirectoryStatus, Entry, Error};
+use seaway_discovery::{Announcer, Directory, DirectoryStatus};
 use tokio::{sync::watch, time::Instant};
 
 use super::{
@@ -21,14 +22,8 @@ use crate::{
     process::{Launch, Output, Process, search_path},
 };
 
-/// How often to try to become the one agent of the name while another one is.
-const CLAIM_AGAIN: Duration = Duration::from_secs(1);
-
 /// How long what the command left behind may take to end by itself.
 const STRAGGLERS: Duration = Duration::from_secs(1);
-
-/// How long a stop of this process may take to come about. It does not come when nobody could end it.
-const SUSPENSION: Duration = Duration::from_millis(200);
 
 /// Where programs are looked for when nothing says where.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -272,34 +267,6 @@ impl<T: FnMut(Event) + Send> Agent<T> {
         Ok(process)
     }
 
-    /// Tries to become the one agent of the name; gives back what an earlier one was doing when it was killed.
-    fn take_name(&mut self) -> Option<Run> {
-        let taken = Claim::take(&self.configuration.state_directory, &self.configuration.name);
-        // Written at once: whatever is announced from now on must be found by the next agent.
-        match taken
-            .and_then(|(claim, before)| claim.write(Some(self.record.clone())).map(|()| (claim, before)))
-        {
-            Ok((claim, before)) => {
-                self.claim = Some(claim);
-                self.claim_again = None;
-                before
-            }
-            Err(error) => {
-                let reason = error.to_string();
-                if self.claim_said.as_ref() != Some(&reason) {
-                    let hint = error.hint();
-                    (self.tell)(Event::NotAnnounced {
-                        directory: None,
-                        reason: reason.clone(),
-                        hint,
-                    });
-                    self.claim_said = Some(reason);
-                }
-                None
-            }
-        }
-    }
-
     /// Deals with what an earlier agent left running.
     async fn clear(&mut self, before: Run) -> Before {
         let family = Family {
@@ -339,49 +306,6 @@ impl<T: FnMut(Event) + Send> Agent<T> {
         Before::Nothing
     }
 
-    /// Takes out what an earlier agent of the same owner left in directories: nothing is behind it any more, and the
-    /// command may take its time to become ready.
-    async fn remove_stale(&mut self, directories: &[Box<dyn Directory>]) {
-        if !self.claim.as_ref().is_some_and(Claim::is_inherited) {
-            return;
-        }
-        let Some(entry) = self.entry() else { return };
-        let within = self.configuration.times.withdraw;
-        let all = directories.iter().map(|directory| async {
-            let late = |_| Error::Deadline {
-                directory: directory.describe(),
-                after: within,
-            };
-            let result = tokio::time::timeout(within, directory.withdraw(&entry))
-                .await
-                .map_err(late);
-            (directory.describe(), result.and_then(|result| result))
-        });
-        for (directory, result) in join_all(all).await {
-            if let Err(error) = result {
-                self.stale = true;
-                (self.tell)(Event::NotWithdrawn {
-                    directory,
-                    reason: error.to_string(),
-                });
-            }
-        }
-    }
-
-    fn entry(&self) -> Option<Entry> {
-        let configuration = &self.configuration;
-        let owner = self.claim.as_ref()?.owner().clone();
-        let endpoints = configuration.endpoints.clone();
-        let mut entry = Entry::new(
-            configuration.name.clone(),
-            configuration.kind.clone(),
-            owner,
-            endpoints,
-        );
-        entry.labels.clone_from(&configuration.labels);
-        Some(entry)
-    }
-
     async fn probed(&mut self) {
         let Some(state) = self.prober.as_ref().map(Prober::state) else {
             return;
@@ -402,141 +326,6 @@ impl<T: FnMut(Event) + Send> Agent<T> {
                 reason: state.reason.unwrap_or_default(),
             });
         }
-    }
-
-    /// Announces the endpoints, as soon as the name is ours.
-    fn announce(&mut self) {
-        self.claim_again = None;
-        if self.said.is_empty() || !self.ready || self.stopping.is_some() {
-            return;
-        }
-        if self.claim.is_none() {
-            self.take_name();
-        }
-        match self.entry() {
-            Some(entry) => {
-                self.announced = true;
-                self.announcer.announce(entry);
-            }
-            None => self.claim_again = Some(Instant::now() + CLAIM_AGAIN),
-        }
-    }
-
-    async fn withdraw(&mut self) {
-        self.claim_again = None;
-        if !self.announced {
-            return;
-        }
-        // What was announced until now is told first, so that the lines stand in order.
-        self.tell_directories();
-        let failures = self.announcer.withdraw(self.configuration.times.withdraw).await;
-        self.announced = !failures.is_empty();
-        self.stale = false;
-        for failure in failures {
-            let reason = failure.error.to_string();
-            (self.tell)(Event::NotWithdrawn {
-                directory: failure.directory,
-                reason,
-            });
-        }
-        self.tell_directories();
-    }
-
-    /// Tells what has changed in directories; each failure once, however often it is tried.
-    fn tell_directories(&mut self) {
-        let all = self.directories.borrow_and_update().clone();
-        for (status, said) in all.into_iter().zip(&mut self.said) {
-            let (now, event) = match status.state {
-                DirectoryState::Registered { .. } => (
-                    Said::Announced,
-                    Event::Announced {
-                        directory: status.directory,
-                    },
-                ),
-                DirectoryState::Failed {
-                    reason, hint, held, ..
-                } => {
-                    let now = if held {
-                        Said::Held
-                    } else {
-                        Said::Failed(reason.clone())
-                    };
-                    (
-                        now,
-                        Event::NotAnnounced {
-                            directory: Some(status.directory),
-                            reason,
-                            hint,
-                        },
-                    )
-                }
-                DirectoryState::Withdrawn => {
-                    *said = None;
-                    continue;
-                }
-                DirectoryState::Pending | DirectoryState::NotWithdrawn { .. } => continue,
-            };
-            if said.as_ref() != Some(&now) {
-                *said = Some(now);
-                (self.tell)(event);
-            }
-        }
-    }
-
-    async fn signal(&mut self, signal: Signal, process: &ProcessIdentity) {
-        match signal {
-            Signal::SIGCHLD => {
-                if self.terminal.is_some() && self.stopping.is_none() && has_stopped(process) {
-                    self.suspend(process).await;
-                }
-            }
-            Signal::SIGCONT => self.resume(process),
-            signal if asks_to_stop(signal) => self.stop(signal, process).await,
-            signal => forward(process, signal),
-        }
-    }
-
-    /// Asks the command to end, or asks more strongly.
-    async fn stop(&mut self, signal: Signal, process: &ProcessIdentity) {
-        let Some(stopping) = &mut self.stopping else {
-            (self.tell)(Event::Stopping(signal));
-            self.prober = None;
-            self.start_by = None;
-            self.withdraw().await;
-            forward(process, signal);
-            // A stopped process acts on nothing until it is woken.
-            forward(process, Signal::SIGCONT);
-            let deadline = Instant::now() + self.configuration.times.stop;
-            self.stopping = Some(Stopping {
-                first: signal,
-                strongest: signal,
-                deadline,
-            });
-            return;
-        };
-        if stopping.first == signal {
-            self.escalate(process);
-        } else {
-            forward(process, signal);
-            if signal == Signal::SIGTERM && stopping.strongest != Signal::SIGKILL {
-                stopping.strongest = signal;
-                stopping.deadline = Instant::now() + self.configuration.times.stop;
-            }
-        }
-    }
-
-    fn escalate(&mut self, process: &ProcessIdentity) {
-        let Some(stopping) = &mut self.stopping else {
-            return;
-        };
-        let stronger = match stopping.strongest {
-            Signal::SIGTERM | Signal::SIGKILL => Signal::SIGKILL,
-            _ => Signal::SIGTERM,
-        };
-        stopping.strongest = stronger;
-        stopping.deadline = Instant::now() + self.configuration.times.stop;
-        forward(process, stronger);
-        (self.tell)(Event::Escalated(stronger));
     }
 
     /// Some time is up.
@@ -564,30 +353,6 @@ impl<T: FnMut(Event) + Send> Agent<T> {
                 self.stop(Signal::SIGTERM, process).await;
             }
         }
-    }
-
-    /// The command was stopped from the keyboard: the shell gets the terminal back, as without an agent.
-    async fn suspend(&mut self, process: &ProcessIdentity) {
-        // It answers nobody until it is woken.
-        self.withdraw().await;
-        if let Some(terminal) = &mut self.terminal {
-            terminal.take_back();
-        }
-        // To the whole group, as the keyboard would: others of the same pipeline or script belong to the same job.
-        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(0), Signal::SIGTSTP);
-        // The stop may come a moment later; work goes on when it is over, or when it does not come because there is
-        // no shell that could end it.
-        let woken = self.signals.next_of(|signal| signal == Signal::SIGCONT);
-        let _ = tokio::time::timeout(SUSPENSION, woken).await;
-        self.resume(process);
-        self.announce();
-    }
-
-    fn resume(&mut self, process: &ProcessIdentity) {
-        if let Some(terminal) = &mut self.terminal {
-            terminal.hand_over(process.pid);
-        }
-        forward(process, Signal::SIGCONT);
     }
 
     /// The command has ended.
@@ -623,24 +388,4 @@ impl<T: FnMut(Event) + Send> Agent<T> {
             None => Ok(exit),
         }
     }
-
-    fn release(&mut self) {
-        if let Some(claim) = self.claim.take() {
-            claim.release(!self.announced && !self.stale);
-        }
-    }
-}
-
-/// Sends a signal to the command's process group. Nothing is to be done about one that is gone.
-fn forward(process: &ProcessIdentity, signal: Signal) {
-    let _ = process.signal_group(signal);
-}
-
-/// Whether the command has been stopped since this was last asked. Its end is left for others to see.
-fn has_stopped(process: &ProcessIdentity) -> bool {
-    let Some(pid) = Pid::from_raw(process.pid) else {
-        return false;
-    };
-    let status = waitid(WaitId::Pid(pid), WaitIdOptions::STOPPED | WaitIdOptions::NOHANG);
-    matches!(status, Ok(Some(status)) if status.stopped())
 }

@@ -3,7 +3,7 @@
 use crate::support::{Job, Place};
 
 /// Plays the person at the keyboard of an interactive shell.
-const KEYBOARD: &str = r#"
+const KEYBOARD: &str = r"
 import os, pty, select, sys, time
 entry, command = sys.argv[1], ' '.join(sys.argv[2:])
 pid, terminal = pty.fork()
@@ -68,7 +68,7 @@ shows('prompt> ')
 wait('withdrawn at the end', withdrawn)
 types('exit\n')
 if 'stopping' in seen: sys.exit('the agent was interrupted too:\n' + seen)
-"#;
+";
 
 #[test]
 fn the_command_has_the_keyboard() {

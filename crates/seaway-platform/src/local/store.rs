@@ -109,6 +109,8 @@ pub struct InstanceRecord {
     pub target: Target,
     /// When it was brought up.
     pub created: Timestamp,
+    /// The machine that its processes run on.
+    pub host: String,
     /// The boot of the machine in which its processes run.
     pub boot: String,
     /// Its supervisor.
@@ -219,7 +221,7 @@ const FORMAT: i64 = 1;
 const TABLES: &str = "
 CREATE TABLE instances (
     name TEXT PRIMARY KEY, id TEXT NOT NULL, document TEXT NOT NULL, plan TEXT NOT NULL,
-    generation INTEGER NOT NULL, target TEXT NOT NULL, created INTEGER NOT NULL, boot TEXT NOT NULL,
+    generation INTEGER NOT NULL, target TEXT NOT NULL, created INTEGER NOT NULL, host TEXT NOT NULL, boot TEXT NOT NULL,
     supervisor_pid INTEGER, supervisor_started TEXT,
     was_ready INTEGER NOT NULL DEFAULT 0, preparing TEXT, blocked TEXT,
     notes TEXT NOT NULL DEFAULT '[]', announcements TEXT NOT NULL DEFAULT '[]'
@@ -415,8 +417,8 @@ impl Records<'_> {
     /// Adds an instance.
     pub fn insert_instance(self, record: &InstanceRecord) -> Result<(), StoreError> {
         self.run(
-            "INSERT INTO instances (name, id, document, plan, generation, target, created, boot)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            "INSERT INTO instances (name, id, document, plan, generation, target, created, host, boot)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
             params![
                 record.name.as_str(),
                 record.id,
@@ -425,6 +427,7 @@ impl Records<'_> {
                 record.generation,
                 word(&record.target)?,
                 record.created.as_millisecond(),
+                record.host,
                 record.boot
             ],
         )?;
@@ -639,6 +642,7 @@ fn read_instance(row: &Row<'_>) -> Result<InstanceRecord, StoreError> {
         generation: row.get("generation")?,
         target: from_word("target", &text("target")?)?,
         created: timestamp(row.get("created")?),
+        host: text("host")?,
         boot: text("boot")?,
         supervisor: identity(row.get("supervisor_pid")?, row.get("supervisor_started")?),
         was_ready: row.get("was_ready")?,

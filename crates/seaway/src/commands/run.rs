@@ -35,17 +35,17 @@ Examples:
   Ready when a command says so:
     seaway run --endpoint client=6379 --probe command:'redis-cli ping' -- redis-server
 
-The command has this terminal: Ctrl-C and Ctrl-Z reach it as if it ran without an agent. What the agent has to say
+The command has this terminal: Ctrl-C and Ctrl-Z reach it as if it ran without an agent. What the agent has to say \
 goes to standard error, one line for each event.
 
-SIGTERM, SIGINT, SIGHUP and SIGQUIT sent to the agent withdraw the endpoints first, then reach the command. When it
-does not end within --stop-timeout it gets SIGTERM, then SIGKILL; the same signal again does not wait. When the command
+SIGTERM, SIGINT, SIGHUP and SIGQUIT sent to the agent withdraw the endpoints first, then reach the command. When it \
+does not end within --stop-timeout it gets SIGTERM, then SIGKILL; the same signal again does not wait. When the command \
 ends, what it left running is ended too.
 
-Of several agents with one name, user and machine, one announces, and the next takes its place when it ends. After a
+Of several agents with one name, user and machine, one announces, and the next takes its place when it ends. After a \
 crash a restart is the same owner and takes the entry over at once.
 
-Exit codes: the command's own; 128 + N when signal N ended it; 127 when it is not found; 126 when it cannot be
+Exit codes: the command's own; 128 + N when signal N ended it; 127 when it is not found; 126 when it cannot be \
 executed; 1 when --fail-unready stopped it; 2 when an option is wrong.";
 
 /// `seaway run`.
@@ -84,9 +84,6 @@ pub(crate) struct RunArguments {
     /// A word about it for directories. May be given several times.
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = options::label)]
     pub(crate) labels: Vec<(String, String)>,
-    /// Where it is announced.
-    #[command(flatten)]
-    pub(crate) directories: DirectoryArguments,
     /// How long it may take to end before it gets a stronger signal.
     #[arg(long, value_name = "TIME", default_value = "10s")]
     pub(crate) stop_timeout: Period,
@@ -102,6 +99,9 @@ pub(crate) struct RunArguments {
     /// The command and its arguments, after `--`.
     #[arg(last = true, required = true, value_name = "COMMAND", value_hint = ValueHint::CommandWithArguments)]
     pub(crate) command: Vec<String>,
+    /// Where it is announced.
+    #[command(flatten)]
+    pub(crate) directories: DirectoryArguments,
 }
 
 /// Where to announce.
@@ -187,13 +187,9 @@ pub(crate) enum DirectoryKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "UPPER")]
 pub(crate) enum MethodArgument {
-    /// `POST`
     Post,
-    /// `PUT`
     Put,
-    /// `PATCH`
     Patch,
-    /// `DELETE`
     Delete,
 }
 

@@ -6,17 +6,31 @@ use serde_json::{Value, json};
 use crate::harness::{Fake, Home, PATIENCE, processes, script};
 
 /// Words that bring a quick cluster up.
-const UP: [&str; 6] = ["up", "dask", "--set", "notebook.enabled=false", "--set", "workers.replicas=1"];
+const UP: [&str; 6] = [
+    "up",
+    "dask",
+    "--set",
+    "notebook.enabled=false",
+    "--set",
+    "workers.replicas=1",
+];
 
 /// Runs `seaway` in a pseudo terminal. Gives back its exit code and all that the terminal showed.
 #[track_caller]
 fn terminal(home: &Home, arguments: &[&str], steps: &[Value]) -> (i64, String) {
     let steps = json!(steps).to_string();
     let words = [steps.as_str(), env!("CARGO_BIN_EXE_seaway")];
-    let output = home.furnish(script("terminal", words)).arguments(arguments).within(PATIENCE * 3).run();
+    let output = home
+        .furnish(script("terminal", words))
+        .arguments(arguments)
+        .within(PATIENCE * 3)
+        .run();
     assert_eq!(output.code, Some(0), "{output}\n{}", home.report());
     let happened = output.json();
-    (happened["code"].as_i64().unwrap(), happened["output"].as_str().unwrap().to_owned())
+    (
+        happened["code"].as_i64().unwrap(),
+        happened["output"].as_str().unwrap().to_owned(),
+    )
 }
 
 fn expect(pattern: &str) -> Value {
@@ -80,7 +94,11 @@ fn control_c_while_it_starts_takes_it_down_and_a_second_one_forces() {
 #[test]
 fn a_terminal_that_goes_away_takes_it_down() {
     let home = Home::heavy();
-    let (code, _) = terminal(&home, &UP, &[expect("Ctrl-C takes it down"), json!({"hang up": true})]);
+    let (code, _) = terminal(
+        &home,
+        &UP,
+        &[expect("Ctrl-C takes it down"), json!({"hang up": true})],
+    );
     assert_eq!(code, 0);
     home.nothing_is_left();
 }
@@ -89,8 +107,13 @@ fn a_terminal_that_goes_away_takes_it_down() {
 fn a_terminal_that_goes_away_while_it_starts_takes_it_down() {
     let home = Home::new();
     let fake = Fake::new(&home, "silent").program("dask", "exec sleep 1000\n");
-    let up = [&UP[..], &["--set", &fake.setting()]].concat();
-    let (code, _) = terminal(&home, &up, &[expect(r"scheduler +0/1 +starts"), json!({"hang up": true})]);
+    let setting = fake.setting();
+    let up = [&UP[..], &["--set", &setting]].concat();
+    let (code, _) = terminal(
+        &home,
+        &up,
+        &[expect(r"scheduler +0/1 +starts"), json!({"hang up": true})],
+    );
     assert_eq!(code, 130);
     home.nothing_is_left();
 }
@@ -103,12 +126,19 @@ fn a_signal_to_end_takes_it_down_without_a_terminal() {
     home.until("both tasks run", PATIENCE, || {
         let list = home.seaway(["ls", "--output", "json"]).run().succeeded().json();
         let tasks = list[0]["roles"]["worker"]["tasks"][0]["pid"].clone();
-        if tasks.is_u64() { Ok(()) } else { Err(list.to_string()) }
+        if tasks.is_u64() {
+            Ok(())
+        } else {
+            Err(list.to_string())
+        }
     });
     processes::signal(up.pid(), nix::sys::signal::Signal::SIGTERM);
     let ended = up.finish().with_code(130);
     assert!(ended.stderr.contains("[   "), "one line for each change: {ended}");
-    assert!(!ended.stderr.contains('\u{1b}'), "no colours and no cursor moves: {ended}");
+    assert!(
+        !ended.stderr.contains('\u{1b}'),
+        "no colours and no cursor moves: {ended}"
+    );
     home.nothing_is_left();
 }
 
@@ -116,12 +146,19 @@ fn a_signal_to_end_takes_it_down_without_a_terminal() {
 fn what_another_command_takes_down_ends_the_attached_one() {
     let home = Home::heavy();
     let (code, shown) = {
-        let steps = [expect("Ctrl-C takes it down"), expect("it was taken down by another command")];
+        let steps = [
+            expect("Ctrl-C takes it down"),
+            expect("it was taken down by another command"),
+        ];
         std::thread::scope(|scope| {
             let attached = scope.spawn(|| terminal(&home, &UP, &steps));
             home.until("it is ready", PATIENCE, || {
                 let list = home.seaway(["ls", "--output", "json"]).run().succeeded().json();
-                if list[0]["state"] == "Ready" { Ok(()) } else { Err(list.to_string()) }
+                if list[0]["state"] == "Ready" {
+                    Ok(())
+                } else {
+                    Err(list.to_string())
+                }
             });
             home.down("dask");
             attached.join().unwrap()
@@ -135,9 +172,19 @@ fn what_another_command_takes_down_ends_the_attached_one() {
 fn an_attached_up_that_fails_takes_down_what_it_began() {
     let home = Home::new();
     let fake = Fake::new(&home, "broken").program("dask", "echo it is broken >&2; exit 7\n");
-    let output = home.seaway(UP).arguments(["--set", &fake.setting()]).run().with_code(5);
-    let said = "error: dask is not ready: scheduler: ended with code 7: it is broken (given up after 5 tries)";
+    let output = home
+        .seaway(UP)
+        .arguments(["--set", &fake.setting()])
+        .run()
+        .with_code(5);
+    let said =
+        "error: dask is not ready: scheduler: ended with code 7: it is broken (given up after 5 tries)";
     assert!(output.stderr.contains(said), "{output}");
-    assert!(output.stderr.contains("last lines of scheduler-0:\n  it is broken\n"), "{output}");
+    assert!(
+        output
+            .stderr
+            .contains("last lines of scheduler-0:\n  it is broken\n"),
+        "{output}"
+    );
     home.nothing_is_left();
 }

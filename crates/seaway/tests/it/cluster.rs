@@ -26,7 +26,11 @@ pub(crate) fn shared() -> Shared {
         assert_eq!(up.code, Some(0), "{up}\n{}", home.report());
         (home, up)
     });
-    Shared { home, up, _turn: turn }
+    Shared {
+        home,
+        up,
+        _turn: turn,
+    }
 }
 
 impl Shared {
@@ -35,13 +39,19 @@ impl Shared {
     }
 
     fn token(&self) -> String {
-        fs::read_to_string(self.status().text("/endpoints/notebook/tokenFile")).unwrap().trim().to_owned()
+        fs::read_to_string(self.status().text("/endpoints/notebook/tokenFile"))
+            .unwrap()
+            .trim()
+            .to_owned()
     }
 
     /// Runs code in a kernel of the notebook server.
     fn kernel(&self, code: &str) -> String {
         let url = format!("http://{}", self.status().address("notebook"));
-        script("kernel", [url.as_str(), &self.token(), code]).run().succeeded().stdout
+        script("kernel", [url.as_str(), &self.token(), code])
+            .run()
+            .succeeded()
+            .stdout
     }
 }
 
@@ -72,17 +82,22 @@ fn a_kernel_of_the_notebook_does_so_with_a_client_without_arguments() {
              print(da.ones(200_000_000, chunks=10_000_000).sum().compute())\n",
     );
     let status = shared.status();
-    assert_eq!(printed.lines().collect::<Vec<_>>(), [status.url("client"), "200000000.0"]);
+    assert_eq!(
+        printed.lines().collect::<Vec<_>>(),
+        [status.url("client"), "200000000.0"]
+    );
 }
 
 #[test]
 fn kernels_see_where_the_scheduler_is_for_dask_and_for_the_arl() {
     let shared = shared();
-    let printed = shared.kernel(
-        "import os\nprint(os.environ['DASK_SCHEDULER_ADDRESS'], os.environ['ARL_DASK_SCHEDULER'])\n",
-    );
+    let printed = shared
+        .kernel("import os\nprint(os.environ['DASK_SCHEDULER_ADDRESS'], os.environ['ARL_DASK_SCHEDULER'])\n");
     let status = shared.status();
-    assert_eq!(printed.trim(), format!("{} {}", status.url("client"), status.address("client")));
+    assert_eq!(
+        printed.trim(),
+        format!("{} {}", status.url("client"), status.address("client"))
+    );
 }
 
 #[test]
@@ -90,16 +105,33 @@ fn the_status_in_json_has_all_that_was_promised() {
     let shared = shared();
     let status = shared.status();
     let has = |pointer: &str, fits: fn(&Value) -> bool| {
-        let value = status.0.pointer(pointer).unwrap_or_else(|| panic!("no {pointer} in {}", status.0));
+        let value = status
+            .0
+            .pointer(pointer)
+            .unwrap_or_else(|| panic!("no {pointer} in {}", status.0));
         assert!(fits(value), "{pointer} is {value}");
     };
-    for (field, value) in [("name", "dask"), ("kind", "Dask"), ("platform", "local"), ("state", "Ready"), ("reason", "")] {
+    for (field, value) in [
+        ("name", "dask"),
+        ("kind", "Dask"),
+        ("platform", "local"),
+        ("state", "Ready"),
+        ("reason", ""),
+    ] {
         assert_eq!(status.0[field], value, "{field}");
     }
-    for (endpoint, scheme) in [("client", "tcp://"), ("dashboard", "http://"), ("notebook", "http://")] {
+    for (endpoint, scheme) in [
+        ("client", "tcp://"),
+        ("dashboard", "http://"),
+        ("notebook", "http://"),
+    ] {
         let address = status.address(endpoint);
         assert!(address.starts_with("127.0.0.1:"), "{endpoint} is at {address}");
-        assert!(status.url(endpoint).starts_with(&format!("{scheme}{address}")), "{}", status.url(endpoint));
+        assert!(
+            status.url(endpoint).starts_with(&format!("{scheme}{address}")),
+            "{}",
+            status.url(endpoint)
+        );
     }
     has("/endpoints/notebook/tokenFile", Value::is_string);
     for (role, tasks) in [("scheduler", 1), ("worker", 2), ("notebook", 1)] {
@@ -107,11 +139,18 @@ fn the_status_in_json_has_all_that_was_promised() {
         assert_eq!(status.number(&format!("/roles/{role}/ready")), tasks);
         has(&format!("/roles/{role}/reason"), |reason| reason == "");
         has(&format!("/roles/{role}/restarts"), Value::is_u64);
-        assert_eq!(status.0["roles"][role]["tasks"].as_array().unwrap().len() as u64, tasks);
+        assert_eq!(
+            status.0["roles"][role]["tasks"].as_array().unwrap().len() as u64,
+            tasks
+        );
         for index in 0..tasks {
             has(&format!("/roles/{role}/tasks/{index}/pid"), Value::is_u64);
-            has(&format!("/roles/{role}/tasks/{index}/state"), |state| state == "Ready");
-            has(&format!("/roles/{role}/tasks/{index}/reason"), |reason| reason == "");
+            has(&format!("/roles/{role}/tasks/{index}/state"), |state| {
+                state == "Ready"
+            });
+            has(&format!("/roles/{role}/tasks/{index}/reason"), |reason| {
+                reason == ""
+            });
         }
     }
     let roles: Vec<&String> = status.0["roles"].as_object().unwrap().keys().collect();
@@ -126,7 +165,10 @@ fn the_status_in_json_is_what_its_schema_says() {
     let mut bad = good.clone();
     bad["state"] = "Splendid".into();
     let question = serde_json::json!({"schema": schema, "accept": [good], "refuse": [bad]});
-    script("validate", []).input(question.to_string()).run().succeeded();
+    script("validate", [])
+        .input(question.to_string())
+        .run()
+        .succeeded();
 }
 
 #[test]
@@ -155,7 +197,10 @@ fn the_token_is_in_private_files_and_nowhere_else() {
     let file = shared.status().text("/endpoints/notebook/tokenFile").to_owned();
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     for process in shared.home.processes() {
-        assert!(!process.words.join(" ").contains(&token), "in the command line of {process:?}");
+        assert!(
+            !process.words.join(" ").contains(&token),
+            "in the command line of {process:?}"
+        );
     }
     let mut files = Vec::new();
     all_files(&shared.home.state(), &mut files);
@@ -163,18 +208,34 @@ fn the_token_is_in_private_files_and_nowhere_else() {
         let mode = fs::metadata(path).unwrap().permissions().mode();
         let content = fs::read(path).unwrap();
         if content.windows(token.len()).any(|part| part == token.as_bytes()) {
-            assert_eq!(mode & 0o077, 0, "{} holds the token and others can read it", path.display());
+            assert_eq!(
+                mode & 0o077,
+                0,
+                "{} holds the token and others can read it",
+                path.display()
+            );
             let name = path.display().to_string();
-            assert!(!name.contains(".log") && !name.contains("state.db"), "the token is in {name}");
+            assert!(
+                !name.contains(".log") && !name.contains("state.db"),
+                "the token is in {name}"
+            );
         }
     }
     for task in ["scheduler", "worker", "notebook", "supervisor"] {
-        let logs = shared.home.seaway(["logs", "dask", task, "--tail", "100000"]).run().succeeded();
+        let logs = shared
+            .home
+            .seaway(["logs", "dask", task, "--tail", "100000"])
+            .run()
+            .succeeded();
         assert!(!logs.stdout.contains(&token), "in the log of {task}");
     }
     let plain = shared.home.seaway(["status", "dask"]).run().succeeded();
     assert!(!plain.stdout.contains(&token));
-    let described = shared.home.seaway(["describe", "dask", "--output", "yaml"]).run().succeeded();
+    let described = shared
+        .home
+        .seaway(["describe", "dask", "--output", "yaml"])
+        .run()
+        .succeeded();
     assert!(!described.stdout.contains(&token));
 }
 
@@ -194,7 +255,10 @@ fn what_others_must_not_read_is_private() {
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&shared.home.state()), 0o700);
     assert_eq!(mode(&shared.home.state().join("state.db")), 0o600);
-    let instances: Vec<_> = fs::read_dir(shared.home.state().join("instances")).unwrap().flatten().collect();
+    let instances: Vec<_> = fs::read_dir(shared.home.state().join("instances"))
+        .unwrap()
+        .flatten()
+        .collect();
     assert_eq!(instances.len(), 1);
     assert_eq!(mode(&instances[0].path()), 0o700);
     assert_eq!(mode(&instances[0].path().join("environment.json")), 0o600);
@@ -209,26 +273,49 @@ fn restart_upload_file_and_the_task_stream_work_without_a_nanny() {
     let said: Vec<&str> = output.stdout.lines().collect();
     assert_eq!(
         said,
-        ["nannies [None, None]", "uploaded 42", "stream True", "restarted True", "sum 45"],
+        [
+            "nannies [None, None]",
+            "uploaded 42",
+            "stream True",
+            "restarted True",
+            "sum 45"
+        ],
         "{output}"
     );
     let after = shared.status();
     let restarts = |status: &Status| status.number("/roles/worker/restarts");
     assert_eq!(restarts(&after), restarts(&before) + 2, "{}", after.0);
-    assert_eq!(after.number("/roles/scheduler/restarts"), before.number("/roles/scheduler/restarts"));
+    assert_eq!(
+        after.number("/roles/scheduler/restarts"),
+        before.number("/roles/scheduler/restarts")
+    );
     for process in shared.home.processes() {
-        assert!(!process.words.join(" ").contains("nanny ") || process.words.iter().any(|w| w == "--no-nanny"));
+        assert!(
+            !process.words.join(" ").contains("nanny ") || process.words.iter().any(|w| w == "--no-nanny")
+        );
     }
 }
 
 #[test]
 fn describe_says_busy_while_a_task_runs_and_idle_afterwards() {
     let shared = shared();
-    let activity = || shared.home.seaway(["describe", "dask", "--output", "json"]).run().succeeded().json()["activity"].clone();
+    let activity = || {
+        shared
+            .home
+            .seaway(["describe", "dask", "--output", "json"])
+            .run()
+            .succeeded()
+            .json()["activity"]
+            .clone()
+    };
     let until = |state: &str| {
         shared.home.until(&format!("it is {state}"), PATIENCE, || {
             let seen = activity();
-            if seen["state"] == state { Ok(()) } else { Err(seen.to_string()) }
+            if seen["state"] == state {
+                Ok(())
+            } else {
+                Err(seen.to_string())
+            }
         });
     };
     until("idle");
@@ -250,20 +337,35 @@ fn logs_show_all_tasks_one_role_or_one_task() {
     let shared = shared();
     shared.status();
     let logs = |arguments: &[&str]| {
-        shared.home.seaway(["logs", "dask"]).arguments(arguments).run().succeeded().stdout
+        shared
+            .home
+            .seaway(["logs", "dask"])
+            .arguments(arguments)
+            .run()
+            .succeeded()
+            .stdout
     };
     let all = logs(&[]);
     for task in ["scheduler-0", "worker-0", "worker-1", "notebook-0"] {
-        assert!(all.lines().any(|line| line.starts_with(task)), "{task} is missing:\n{all}");
+        assert!(
+            all.lines().any(|line| line.starts_with(task)),
+            "{task} is missing:\n{all}"
+        );
     }
     let workers = logs(&["worker"]);
-    assert!(workers.lines().all(|line| line.starts_with("worker-")), "{workers}");
+    assert!(
+        workers.lines().all(|line| line.starts_with("worker-")),
+        "{workers}"
+    );
     let last = logs(&["worker-0", "--tail", "3"]);
     assert_eq!(last.lines().count(), 3, "{last}");
     let supervisor = logs(&["supervisor"]);
     assert!(supervisor.contains("ready"), "{supervisor}");
     let wrong = shared.home.seaway(["logs", "dask", "wroker"]).run().with_code(2);
-    assert!(wrong.stderr.contains("`wroker`") && wrong.stderr.contains("worker-1"), "{wrong}");
+    assert!(
+        wrong.stderr.contains("`wroker`") && wrong.stderr.contains("worker-1"),
+        "{wrong}"
+    );
 }
 
 #[test]
@@ -272,9 +374,17 @@ fn a_reader_that_goes_away_is_no_failure() {
     shared.status();
     // More than a pipe holds, so that the writer meets the closed pipe.
     let line = "seaway logs dask notebook --tail 100000 --follow | head -1; echo ${PIPESTATUS[0]}";
-    let seaway = Path::new(env!("CARGO_BIN_EXE_seaway")).parent().unwrap().display().to_string();
+    let seaway = Path::new(env!("CARGO_BIN_EXE_seaway"))
+        .parent()
+        .unwrap()
+        .display()
+        .to_string();
     let folders = format!("{seaway}:{}", std::env::var("PATH").unwrap());
-    for command in [line, &line.replace(" --follow", ""), "for i in 1 2 3; do seaway schema; done | head -1; echo 0"] {
+    for command in [
+        line,
+        &line.replace(" --follow", ""),
+        "for i in 1 2 3; do seaway schema; done | head -1; echo 0",
+    ] {
         let bash = crate::harness::Invocation::new("bash", ["-c", command]);
         let output = shared.home.furnish(bash).env("PATH", &folders).run().succeeded();
         assert_eq!(output.stderr, "", "{output}");
@@ -286,28 +396,61 @@ fn a_reader_that_goes_away_is_no_failure() {
 fn lists_name_what_is_there() {
     let shared = shared();
     shared.status();
-    assert_eq!(shared.home.seaway(["ls", "--quiet"]).run().succeeded().stdout, "dask\n");
+    assert_eq!(
+        shared.home.seaway(["ls", "--quiet"]).run().succeeded().stdout,
+        "dask\n"
+    );
     let table = shared.home.seaway(["ls"]).run().succeeded().stdout;
-    let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    let rows: Vec<Vec<&str>> = table
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
     assert_eq!(rows[0][..5], ["NAME", "KIND", "PLATFORM", "STATE", "READY"]);
     assert_eq!(rows[1][..5], ["dask", "Dask", "local", "Ready", "4/4"]);
-    let json = shared.home.seaway(["ls", "--output", "json"]).run().succeeded().json();
+    let json = shared
+        .home
+        .seaway(["ls", "--output", "json"])
+        .run()
+        .succeeded()
+        .json();
     assert_eq!(json.as_array().unwrap().len(), 1);
-    let yaml = shared.home.seaway(["status", "dask", "--output", "yaml"]).run().succeeded().stdout;
-    assert!(yaml.contains("name: dask\n") && yaml.contains("state: Ready\n"), "{yaml}");
+    let yaml = shared
+        .home
+        .seaway(["status", "dask", "--output", "yaml"])
+        .run()
+        .succeeded()
+        .stdout;
+    assert!(
+        yaml.contains("name: dask\n") && yaml.contains("state: Ready\n"),
+        "{yaml}"
+    );
 }
 
 #[test]
 fn a_name_that_nothing_has_is_answered_with_the_nearest() {
     let shared = shared();
     shared.status();
-    for arguments in [["down", "dusk"], ["status", "daskk"], ["logs", "dask1"], ["describe", "das"]] {
+    for arguments in [
+        ["down", "dusk"],
+        ["status", "daskk"],
+        ["logs", "dask1"],
+        ["describe", "das"],
+    ] {
         let output = shared.home.seaway(arguments).run().with_code(3);
-        let expected = format!("error: there is no instance `{}`\nhint: did you mean `dask`?\n", arguments[1]);
-        assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("", expected.as_str()));
+        let expected = format!(
+            "error: there is no instance `{}`\nhint: did you mean `dask`?\n",
+            arguments[1]
+        );
+        assert_eq!(
+            (output.stdout.as_str(), output.stderr.as_str()),
+            ("", expected.as_str())
+        );
     }
     let output = shared.home.seaway(["down", "another-thing"]).run().with_code(3);
-    assert_eq!(output.stderr, "error: there is no instance `another-thing`\nhint: `seaway ls` lists the instances\n");
+    assert_eq!(
+        output.stderr,
+        "error: there is no instance `another-thing`\nhint: `seaway ls` lists the instances\n"
+    );
     assert_eq!(shared.status().state(), "Ready");
 }
 
@@ -315,7 +458,14 @@ fn a_name_that_nothing_has_is_answered_with_the_nearest() {
 fn a_role_that_cannot_be_scaled_is_answered_with_those_that_can() {
     let shared = shared();
     shared.status();
-    let scale = |role: &str| shared.home.seaway(["scale", "dask", role]).run().with_code(2).stderr;
+    let scale = |role: &str| {
+        shared
+            .home
+            .seaway(["scale", "dask", role])
+            .run()
+            .with_code(2)
+            .stderr
+    };
     assert_eq!(
         scale("wroker=3"),
         "error: instance `dask` has no role `wroker`; its roles are scheduler, worker, notebook\n"
@@ -324,11 +474,25 @@ fn a_role_that_cannot_be_scaled_is_answered_with_those_that_can() {
         scale("scheduler=2"),
         "error: role `scheduler` of `dask` cannot be scaled; these can: worker\n"
     );
-    for wrong in ["worker", "worker=", "worker=-1", "worker=many", "worker=1001", "worker=99999999999999999999"] {
+    for wrong in [
+        "worker",
+        "worker=",
+        "worker=-1",
+        "worker=many",
+        "worker=1001",
+        "worker=99999999999999999999",
+    ] {
         let said = scale(wrong);
-        assert!(said.starts_with(&format!("error: `{wrong}` is not ROLE=N with N from 0 to 1000\n")), "{said}");
+        assert!(
+            said.starts_with(&format!("error: `{wrong}` is not ROLE=N with N from 0 to 1000\n")),
+            "{said}"
+        );
     }
-    let missing = shared.home.seaway(["scale", "nothing", "worker=3"]).run().with_code(3);
+    let missing = shared
+        .home
+        .seaway(["scale", "nothing", "worker=3"])
+        .run()
+        .with_code(3);
     assert!(missing.stderr.contains("no instance `nothing`"), "{missing}");
     assert_eq!(shared.status().number("/roles/worker/desired"), 2);
 }
@@ -338,6 +502,11 @@ fn the_same_document_again_changes_nothing() {
     let shared = shared();
     let before = shared.status();
     let again = shared.home.seaway(["up", "dask", "--detach"]).run().succeeded();
-    assert!(again.stderr.contains("dask is up already, just so; nothing was changed"), "{again}");
+    assert!(
+        again
+            .stderr
+            .contains("dask is up already, just so; nothing was changed"),
+        "{again}"
+    );
     assert_eq!(shared.status().pids(), before.pids());
 }

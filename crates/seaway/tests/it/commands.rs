@@ -11,7 +11,10 @@ fn plan_shows_what_would_be_started_and_leaves_nothing() {
     let plan = home.seaway(["plan", "dask"]).run().succeeded();
     assert_eq!(plan.stderr, "");
     filters(&home).bind(|| assert_snapshot!("plan_of_the_preset", plan.stdout));
-    let json = home.seaway(["plan", "dask", "--output", "json"]).run().succeeded();
+    let json = home
+        .seaway(["plan", "dask", "--output", "json"])
+        .run()
+        .succeeded();
     filters(&home).bind(|| assert_snapshot!("plan_of_the_preset_in_json", json.stdout));
     assert!(!home.state_home().exists());
     assert!(home.processes().is_empty());
@@ -21,10 +24,26 @@ fn plan_shows_what_would_be_started_and_leaves_nothing() {
 fn plans_are_what_their_schema_says() {
     let home = Home::new();
     let schema = home.seaway(["schema", "plan"]).run().succeeded().json();
-    let plan = home.seaway(["plan", "dask", "--output", "json"]).run().succeeded().json();
+    let plan = home
+        .seaway(["plan", "dask", "--output", "json"])
+        .run()
+        .succeeded()
+        .json();
     let other = home
-        .seaway(["plan", "dask", "--output", "json", "--set", "notebook.enabled=false"])
-        .arguments(["--set", "python.environment=/opt/python", "--set", "discovery=[{file: {}}, {stdout: {}}]"])
+        .seaway([
+            "plan",
+            "dask",
+            "--output",
+            "json",
+            "--set",
+            "notebook.enabled=false",
+        ])
+        .arguments([
+            "--set",
+            "python.environment=/opt/python",
+            "--set",
+            "discovery=[{file: {}}, {stdout: {}}]",
+        ])
         .run()
         .succeeded()
         .json();
@@ -65,7 +84,10 @@ fn the_schema_of_documents_accepts_the_preset_and_refuses_unknown_keys() {
 /// Fails the test unless the schema is one, accepts what it should and refuses what it should.
 #[track_caller]
 fn valid(question: &serde_json::Value) {
-    script("validate", []).input(question.to_string()).run().succeeded();
+    script("validate", [])
+        .input(question.to_string())
+        .run()
+        .succeeded();
 }
 
 #[test]
@@ -73,13 +95,21 @@ fn completions_are_scripts_of_their_shells() {
     let home = Home::new();
     let bash = home.seaway(["completion", "bash"]).run().succeeded();
     let path = home.file("completion.bash", &bash.stdout);
-    home.furnish(Invocation::new("bash", ["-n", &path])).run().succeeded();
+    home.furnish(Invocation::new("bash", ["-n", &path]))
+        .run()
+        .succeeded();
     let words = "source completion.bash; COMP_WORDS=(seaway up --det); COMP_CWORD=2; _seaway seaway --det up; echo ${COMPREPLY[@]}";
-    let completed = home.furnish(Invocation::new("bash", ["-c", words])).run().succeeded();
+    let completed = home
+        .furnish(Invocation::new("bash", ["-c", words]))
+        .run()
+        .succeeded();
     assert_eq!(completed.stdout.trim(), "--detach", "{completed}");
     for shell in ["zsh", "fish", "elvish", "powershell"] {
         let script = home.seaway(["completion", shell]).run().succeeded();
-        assert!(script.stdout.contains("supervise") == bash.stdout.contains("supervise"), "{shell}");
+        assert!(
+            script.stdout.contains("supervise") == bash.stdout.contains("supervise"),
+            "{shell}"
+        );
         assert!(script.stdout.contains("detach"), "{shell}");
     }
     home.seaway(["completion", "tcsh"]).run().with_code(2);
@@ -89,10 +119,26 @@ fn completions_are_scripts_of_their_shells() {
 fn doctor_looks_at_everything_and_leaves_nothing() {
     let home = Home::new();
     let doctor = home.seaway(["doctor"]).run().succeeded();
-    let checks = home.seaway(["doctor", "--output", "json"]).run().succeeded().json();
-    let names: Vec<&str> = checks.as_array().unwrap().iter().map(|check| check["what"].as_str().unwrap()).collect();
-    let expected =
-        ["state folder", "cache folder", "Python", "venv and pip", "uv", "memory limits", "process clean-up"];
+    let checks = home
+        .seaway(["doctor", "--output", "json"])
+        .run()
+        .succeeded()
+        .json();
+    let names: Vec<&str> = checks
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|check| check["what"].as_str().unwrap())
+        .collect();
+    let expected = [
+        "state folder",
+        "cache folder",
+        "Python",
+        "venv and pip",
+        "uv",
+        "memory limits",
+        "process clean-up",
+    ];
     assert_eq!(names, expected);
     for (name, check) in expected.iter().zip(checks.as_array().unwrap()) {
         assert!(doctor.stdout.contains(name), "{doctor}");
@@ -109,24 +155,54 @@ fn doctor_says_how_to_get_what_is_missing() {
     let empty = home.path("empty");
     std::fs::create_dir(&empty).unwrap();
     let doctor = home.seaway(["doctor"]).env("PATH", &empty).run().with_code(1);
-    assert!(doctor.stdout.contains("Python             MISSING    no `python3` on PATH"), "{doctor}");
+    assert!(
+        doctor
+            .stdout
+            .contains("Python             MISSING    no `python3` on PATH"),
+        "{doctor}"
+    );
     assert!(doctor.stdout.contains("apt install python3"), "{doctor}");
     let file = home.file("a-file", "");
-    let doctor = home.seaway(["doctor"]).env("XDG_STATE_HOME", &file).run().with_code(1);
-    assert!(doctor.stdout.contains("cannot be made") && doctor.stdout.contains("XDG_STATE_HOME"), "{doctor}");
+    let doctor = home
+        .seaway(["doctor"])
+        .env("XDG_STATE_HOME", &file)
+        .run()
+        .with_code(1);
+    assert!(
+        doctor.stdout.contains("cannot be made") && doctor.stdout.contains("XDG_STATE_HOME"),
+        "{doctor}"
+    );
 }
 
 #[test]
 fn commands_that_look_find_nothing_and_make_nothing() {
     let home = Home::new();
     assert_eq!(home.seaway(["ls", "--quiet"]).run().succeeded().stdout, "");
-    assert_eq!(home.seaway(["ls"]).run().succeeded().stdout, "no instances; `seaway up dask` brings one up\n");
-    assert_eq!(home.seaway(["ls", "--output", "json"]).run().succeeded().json(), json!([]));
-    assert_eq!(home.seaway(["status", "--output", "json"]).run().succeeded().json(), json!([]));
-    assert_eq!(home.seaway(["down", "--all"]).run().succeeded().stderr, "no instances\n");
+    assert_eq!(
+        home.seaway(["ls"]).run().succeeded().stdout,
+        "no instances; `seaway up dask` brings one up\n"
+    );
+    assert_eq!(
+        home.seaway(["ls", "--output", "json"]).run().succeeded().json(),
+        json!([])
+    );
+    assert_eq!(
+        home.seaway(["status", "--output", "json"])
+            .run()
+            .succeeded()
+            .json(),
+        json!([])
+    );
+    assert_eq!(
+        home.seaway(["down", "--all"]).run().succeeded().stderr,
+        "no instances\n"
+    );
     for command in ["status", "describe", "logs", "down"] {
         let output = home.seaway([command, "dask"]).run().with_code(3);
-        assert_eq!(output.stderr, "error: there is no instance `dask`\nhint: `seaway ls` lists the instances\n");
+        assert_eq!(
+            output.stderr,
+            "error: there is no instance `dask`\nhint: `seaway ls` lists the instances\n"
+        );
     }
     assert!(!home.state_home().exists(), "looking makes nothing");
 }
@@ -134,9 +210,18 @@ fn commands_that_look_find_nothing_and_make_nothing() {
 /// An instance that starts for ever and writes a line.
 fn talkative(home: &Home) {
     let fake = Fake::new(home, "fake").program("dask", "echo hello from $2 $SEAWAY_TASK; exec sleep 1000\n");
-    home.seaway(["up", "dask", "--detach", "--no-wait", "--set", "notebook.enabled=false", "--set", &fake.setting()])
-        .run()
-        .succeeded();
+    home.seaway([
+        "up",
+        "dask",
+        "--detach",
+        "--no-wait",
+        "--set",
+        "notebook.enabled=false",
+        "--set",
+        &fake.setting(),
+    ])
+    .run()
+    .succeeded();
 }
 
 #[test]
@@ -145,11 +230,19 @@ fn logs_are_followed_until_the_instance_is_gone() {
     talkative(&home);
     home.until("the tasks have written", PATIENCE, || {
         let logs = home.seaway(["logs", "dask"]).run().succeeded().stdout;
-        if logs.matches("hello from").count() == 3 { Ok(()) } else { Err(logs) }
+        if logs.matches("hello from").count() == 3 {
+            Ok(())
+        } else {
+            Err(logs)
+        }
     });
     let mut following = home.seaway(["logs", "dask", "--follow"]).start();
     let mut watching = home.seaway(["status", "dask", "--watch"]).start();
-    let log = std::fs::read_dir(home.state().join("instances")).unwrap().flatten().next().unwrap();
+    let log = std::fs::read_dir(home.state().join("instances"))
+        .unwrap()
+        .flatten()
+        .next()
+        .unwrap();
     let log = log.path().join("logs/worker-1.log");
     assert!(!following.has_ended() && !watching.has_ended());
     let mut content = std::fs::read(&log).unwrap();
@@ -157,11 +250,20 @@ fn logs_are_followed_until_the_instance_is_gone() {
     std::fs::write(&log, content).unwrap();
     home.seaway(["down", "dask", "--force"]).run().succeeded();
     let followed = following.finish().succeeded();
-    assert!(followed.stdout.contains("worker-0    | hello from worker-0"), "{followed}");
+    assert!(
+        followed.stdout.contains("worker-0    | hello from worker-0"),
+        "{followed}"
+    );
     assert!(followed.stderr.contains("dask is gone"), "{followed}");
     let watched = watching.finish().succeeded();
-    assert!(watched.stdout.starts_with("dask (Dask on local): Starting"), "{watched}");
-    assert!(watched.stdout.contains("dask (Dask on local): Stopped: stopping"), "{watched}");
+    assert!(
+        watched.stdout.starts_with("dask (Dask on local): Starting"),
+        "{watched}"
+    );
+    assert!(
+        watched.stdout.contains("dask (Dask on local): Stopped: stopping"),
+        "{watched}"
+    );
     assert!(watched.stderr.contains("dask is gone"), "{watched}");
     home.nothing_is_left();
 }
@@ -170,17 +272,39 @@ fn logs_are_followed_until_the_instance_is_gone() {
 fn the_environment_of_the_user_reaches_tasks_and_marks_of_other_instances_do_not() {
     let home = Home::new();
     let fake = Fake::new(&home, "fake").program("dask", "env; echo that was all; exec sleep 1000\n");
-    home.seaway(["up", "dask", "--detach", "--no-wait", "--set", "notebook.enabled=false", "--set", &fake.setting()])
-        .arguments(["--set", "workers.env={OWN: '1', SHARED: worker}", "--set", "env={SHARED: all}"])
-        .env("FROM_THE_USER", "yes")
-        .env("SEAWAY_INSTANCE_ID", "another")
-        .env("PYTHONPATH", "/elsewhere")
-        .run()
-        .succeeded();
+    home.seaway([
+        "up",
+        "dask",
+        "--detach",
+        "--no-wait",
+        "--set",
+        "notebook.enabled=false",
+        "--set",
+        &fake.setting(),
+    ])
+    .arguments([
+        "--set",
+        "workers.env={OWN: '1', SHARED: worker}",
+        "--set",
+        "env={SHARED: all}",
+    ])
+    .env("FROM_THE_USER", "yes")
+    .env("SEAWAY_INSTANCE_ID", "another")
+    .env("PYTHONPATH", "/elsewhere")
+    .run()
+    .succeeded();
     let environment = |task: &str| {
         home.until("it has written all", PATIENCE, || {
-            let logs = home.seaway(["logs", "dask", task, "--tail", "1000"]).run().succeeded().stdout;
-            if logs.contains("that was all") { Ok(logs) } else { Err(logs) }
+            let logs = home
+                .seaway(["logs", "dask", task, "--tail", "1000"])
+                .run()
+                .succeeded()
+                .stdout;
+            if logs.contains("that was all") {
+                Ok(logs)
+            } else {
+                Err(logs)
+            }
         })
     };
     let (scheduler, worker) = (environment("scheduler-0"), environment("worker-1"));

@@ -17,7 +17,13 @@ use crate::harness::{Fake, Home, PATIENCE};
 fn a_file_has_the_urls_when_it_is_ready_and_goes_with_the_instance() {
     let home = Home::heavy();
     let folder = home.path("entries");
-    let status = home.up("dask", &["--set", &format!("discovery=[{{file: {{path: {}}}}}]", folder.display())]);
+    let status = home.up(
+        "dask",
+        &[
+            "--set",
+            &format!("discovery=[{{file: {{path: {}}}}}]", folder.display()),
+        ],
+    );
     let path = folder.join("dask.json");
     let entry: Value = home.until("the entry is there", PATIENCE, || {
         let text = fs::read(&path).map_err(|error| error.to_string())?;
@@ -33,9 +39,19 @@ fn a_file_has_the_urls_when_it_is_ready_and_goes_with_the_instance() {
     let told = home.until_status("dask", "status says where it is announced", |status| {
         status.0["directories"][0]["announced"] == true
     });
-    assert!(told.0["directories"][0]["directory"].as_str().unwrap().contains("entries"), "{}", told.0);
+    assert!(
+        told.0["directories"][0]["directory"]
+            .as_str()
+            .unwrap()
+            .contains("entries"),
+        "{}",
+        told.0
+    );
     home.down("dask");
-    assert!(fs::read_dir(&folder).unwrap().next().is_none(), "the folder of entries is empty");
+    assert!(
+        fs::read_dir(&folder).unwrap().next().is_none(),
+        "the folder of entries is empty"
+    );
     home.nothing_is_left();
 }
 
@@ -43,11 +59,23 @@ fn a_file_has_the_urls_when_it_is_ready_and_goes_with_the_instance() {
 fn nothing_is_announced_of_what_was_never_ready() {
     let home = Home::new();
     let fake = Fake::new(&home, "silent").program("dask", "exec sleep 1000\n");
-    let entries = format!("discovery=[{{file: {{path: {}}}}}]", home.path("entries").display());
-    home.seaway(["up", "dask", "--detach", "--no-wait", "--set", "notebook.enabled=false", "--set", &fake.setting()])
-        .arguments(["--set", &entries])
-        .run()
-        .succeeded();
+    let entries = format!(
+        "discovery=[{{file: {{path: {}}}}}]",
+        home.path("entries").display()
+    );
+    home.seaway([
+        "up",
+        "dask",
+        "--detach",
+        "--no-wait",
+        "--set",
+        "notebook.enabled=false",
+        "--set",
+        &fake.setting(),
+    ])
+    .arguments(["--set", &entries])
+    .run()
+    .succeeded();
     home.until_status("dask", "its tasks run", |status| status.pids().len() == 3);
     assert!(!home.path("entries/dask.json").exists());
     home.seaway(["down", "dask", "--force"]).run().succeeded();
@@ -65,16 +93,25 @@ fn server() -> (u16, Arc<Mutex<Vec<String>>>) {
         for mut stream in listener.incoming().map_while(Result::ok) {
             let mut reader = BufReader::new(stream.try_clone().unwrap());
             let mut head = Vec::new();
-            while let Some(Ok(line)) = reader.by_ref().lines().next().filter(|l| l.as_ref().is_ok_and(|l| !l.is_empty())) {
+            while let Some(Ok(line)) = reader
+                .by_ref()
+                .lines()
+                .next()
+                .filter(|l| l.as_ref().is_ok_and(|l| !l.is_empty()))
+            {
                 head.push(line);
             }
             let length = head.iter().find_map(|line| {
-                line.to_lowercase().strip_prefix("content-length: ").and_then(|number| number.parse().ok())
+                line.to_lowercase()
+                    .strip_prefix("content-length: ")
+                    .and_then(|number| number.parse().ok())
             });
             let mut body = vec![0; length.unwrap_or(0)];
             let _ = reader.read_exact(&mut body);
             let line = head.first().cloned().unwrap_or_default();
-            seen.lock().unwrap().push(format!("{line} {}", String::from_utf8_lossy(&body)));
+            seen.lock()
+                .unwrap()
+                .push(format!("{line} {}", String::from_utf8_lossy(&body)));
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
         }
     });
@@ -88,10 +125,19 @@ fn a_server_is_told_when_it_is_ready_and_when_it_goes() {
     let directory = format!("discovery=[{{http: {{url: 'http://127.0.0.1:{port}/engines/{{name}}'}}}}]");
     let status = home.up("dask", &["--set", &directory]);
     let seen = || requests.lock().unwrap().clone();
-    home.until("it is announced", PATIENCE, || if seen().is_empty() { Err(String::new()) } else { Ok(()) });
+    home.until("it is announced", PATIENCE, || {
+        if seen().is_empty() {
+            Err(String::new())
+        } else {
+            Ok(())
+        }
+    });
     home.down("dask");
     let all = seen();
-    assert!(all[0].starts_with("POST /engines/dask HTTP/1.1 {") && all[0].contains(status.url("client")), "{all:?}");
+    assert!(
+        all[0].starts_with("POST /engines/dask HTTP/1.1 {") && all[0].contains(status.url("client")),
+        "{all:?}"
+    );
     assert!(all.last().unwrap().starts_with("DELETE /engines/dask"), "{all:?}");
     home.nothing_is_left();
 }

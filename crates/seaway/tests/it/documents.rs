@@ -15,10 +15,19 @@ fn document(name: &str, spec: &str) -> String {
 #[test]
 fn documents_of_one_file_come_up_and_go_together() {
     let home = Home::heavy();
-    let file = home.file("both.yaml", format!("{}---\n{}", document("first", ""), document("second", "")));
+    let file = home.file(
+        "both.yaml",
+        format!("{}---\n{}", document("first", ""), document("second", "")),
+    );
     let up = home.seaway(["up", "--detach", "--file", &file]).run().succeeded();
-    assert!(up.stderr.contains("first is ready after") && up.stderr.contains("second is ready after"), "{up}");
-    assert_eq!(home.seaway(["ls", "--quiet"]).run().succeeded().stdout, "first\nsecond\n");
+    assert!(
+        up.stderr.contains("first is ready after") && up.stderr.contains("second is ready after"),
+        "{up}"
+    );
+    assert_eq!(
+        home.seaway(["ls", "--quiet"]).run().succeeded().stdout,
+        "first\nsecond\n"
+    );
     for name in ["first", "second"] {
         assert_eq!(home.status(name).state(), "Ready");
     }
@@ -36,11 +45,24 @@ fn when_one_document_cannot_start_none_is_left() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let taken = format!("{python}  endpoints: {{dashboard: {{port: {port}}}}}\n");
-    let file = home.file("both.yaml", format!("{}---\n{}", document("first", &python), document("second", &taken)));
-    let up = home.seaway(["up", "--detach", "--file", &file]).run().with_code(1);
+    let file = home.file(
+        "both.yaml",
+        format!(
+            "{}---\n{}",
+            document("first", &python),
+            document("second", &taken)
+        ),
+    );
+    let up = home
+        .seaway(["up", "--detach", "--file", &file])
+        .run()
+        .with_code(1);
     let said = format!("error: port {port} (dashboard) is taken by `");
     assert!(up.stderr.starts_with(&said), "{up}");
-    assert!(up.stderr.contains(&format!("(pid {})", std::process::id())), "{up}");
+    assert!(
+        up.stderr.contains(&format!("(pid {})", std::process::id())),
+        "{up}"
+    );
     home.until("the first one goes", crate::harness::PATIENCE, || {
         let names = home.seaway(["ls", "--quiet"]).run().succeeded().stdout;
         if names.is_empty() { Ok(()) } else { Err(names) }
@@ -51,13 +73,35 @@ fn when_one_document_cannot_start_none_is_left() {
 #[test]
 fn a_document_that_is_wrong_keeps_the_others_from_starting() {
     let home = Home::new();
-    let file = home.file("both.yaml", format!("{}---\n{}", document("first", ""), document("second", "  workes: {}\n")));
-    let up = home.seaway(["up", "--detach", "--file", &file]).run().with_code(2);
+    let file = home.file(
+        "both.yaml",
+        format!(
+            "{}---\n{}",
+            document("first", ""),
+            document("second", "  workes: {}\n")
+        ),
+    );
+    let up = home
+        .seaway(["up", "--detach", "--file", &file])
+        .run()
+        .with_code(2);
     assert!(up.stderr.contains("both.yaml:13:3: unknown key `workes`"), "{up}");
     assert!(!home.state_home().exists());
-    let named = home.seaway(["up", "--name", "one", "--file", &home.file("two.yaml", format!("{}---\n{}", document("a", ""), document("b", "")))]);
+    let named = home.seaway([
+        "up",
+        "--name",
+        "one",
+        "--file",
+        &home.file(
+            "two.yaml",
+            format!("{}---\n{}", document("a", ""), document("b", "")),
+        ),
+    ]);
     let named = named.run().with_code(2);
-    assert_eq!(named.stderr, "error: --name is for one document; this file has 2\n");
+    assert_eq!(
+        named.stderr,
+        "error: --name is for one document; this file has 2\n"
+    );
 }
 
 #[test]
@@ -71,15 +115,31 @@ fn a_changed_document_starts_only_what_it_changes_again() {
     up(&document("dask", ""));
     let before = home.status("dask");
     let same = up(&document("dask", ""));
-    assert!(same.stderr.contains("dask is up already, just so; nothing was changed"), "{same}");
+    assert!(
+        same.stderr
+            .contains("dask is up already, just so; nothing was changed"),
+        "{same}"
+    );
     assert_eq!(home.status("dask").pids(), before.pids());
 
     let changed = up(&document("dask", "").replace("{replicas: 1}", "{replicas: 1, env: {COLOUR: green}}"));
-    assert!(changed.stderr.contains("dask was up already; it changes to the new document"), "{changed}");
+    assert!(
+        changed
+            .stderr
+            .contains("dask was up already; it changes to the new document"),
+        "{changed}"
+    );
     let after = home.until_status("dask", "the worker is another one", |status| {
-        status.state() == "Ready" && status.running("worker-0").is_some_and(|pid| pid != before.pid("worker-0"))
+        status.state() == "Ready"
+            && status
+                .running("worker-0")
+                .is_some_and(|pid| pid != before.pid("worker-0"))
     });
-    assert_eq!(after.pid("scheduler-0"), before.pid("scheduler-0"), "the scheduler did not change");
+    assert_eq!(
+        after.pid("scheduler-0"),
+        before.pid("scheduler-0"),
+        "the scheduler did not change"
+    );
     assert_eq!(after.number("/roles/scheduler/restarts"), 0);
     let worker = Process::of(after.pid("worker-0")).unwrap();
     assert_eq!(worker.variable("COLOUR"), Some("green"));
@@ -90,7 +150,11 @@ fn a_changed_document_starts_only_what_it_changes_again() {
     let grown = home.until_status("dask", "there are two workers", |status| {
         status.state() == "Ready" && status.running("worker-1").is_some()
     });
-    assert_eq!(grown.pid("worker-0"), after.pid("worker-0"), "the first worker did not change");
+    assert_eq!(
+        grown.pid("worker-0"),
+        after.pid("worker-0"),
+        "the first worker did not change"
+    );
     home.down("dask");
     home.nothing_is_left();
 }
@@ -101,12 +165,20 @@ fn up_waits_until_a_changed_document_has_taken_effect() {
     let file = home.file("dask.yaml", document("dask", ""));
     let up = || home.seaway(["up", "--detach", "--file", &file]).run().succeeded();
     up();
-    home.file("dask.yaml", document("dask", "").replace("{replicas: 1}", "{replicas: 2, env: {COLOUR: blue}}"));
+    home.file(
+        "dask.yaml",
+        document("dask", "").replace("{replicas: 1}", "{replicas: 2, env: {COLOUR: blue}}"),
+    );
     up();
     let after = home.status("dask");
     assert_eq!(after.state(), "Ready");
     assert_eq!(after.number("/roles/worker/ready"), 2, "{}", after.summary());
     for task in ["worker-0", "worker-1"] {
-        assert_eq!(Process::of(after.pid(task)).unwrap().variable("COLOUR"), Some("blue"), "{}", after.summary());
+        assert_eq!(
+            Process::of(after.pid(task)).unwrap().variable("COLOUR"),
+            Some("blue"),
+            "{}",
+            after.summary()
+        );
     }
 }

@@ -1,8 +1,7 @@
 //! `kill -9` of anything at any moment: the instance comes back by itself or says why not, and `down` clears all.
 
 use std::{
-    fs,
-    thread,
+    fs, thread,
     time::{Duration, Instant},
 };
 
@@ -23,7 +22,10 @@ enum Victim {
 
 /// The random choices of a test, printed so that they can be made again.
 fn dice() -> StdRng {
-    let seed = std::env::var("SEAWAY_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random);
+    let seed = std::env::var("SEAWAY_TEST_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or_else(rand::random);
     eprintln!("the same again: SEAWAY_TEST_SEED={seed}");
     StdRng::seed_from_u64(seed)
 }
@@ -48,7 +50,11 @@ fn gone(home: &Home) {
     home.down("dask");
     home.nothing_is_left();
     last.ports_are_free();
-    let entries: Vec<_> = fs::read_dir(home.path("entries")).into_iter().flatten().flatten().collect();
+    let entries: Vec<_> = fs::read_dir(home.path("entries"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .collect();
     assert!(entries.is_empty(), "{entries:?}");
     assert_eq!(home.seaway(["ls", "--quiet"]).run().succeeded().stdout, "");
 }
@@ -60,7 +66,9 @@ fn kill(home: &Home, victim: Victim) {
             for pid in home.supervisors() {
                 processes::kill_hard(pid);
             }
-            let looks: Vec<_> = (0..3).map(|_| home.seaway(["status", "dask", "--output", "json"]).start()).collect();
+            let looks: Vec<_> = (0..3)
+                .map(|_| home.seaway(["status", "dask", "--output", "json"]).start())
+                .collect();
             for look in looks {
                 look.finish().succeeded();
             }
@@ -81,7 +89,10 @@ fn settled(home: &Home, what: &str) -> Status {
     home.until(what, RECOVERY, || {
         let status = home.status("dask");
         let alive = status.pids().len() == 2
-            && status.pids().iter().all(|(_, pid)| processes::Process::of(*pid).is_some_and(|p| !p.words.is_empty()));
+            && status
+                .pids()
+                .iter()
+                .all(|(_, pid)| processes::Process::of(*pid).is_some_and(|p| !p.words.is_empty()));
         match status.state() {
             "Ready" if alive && status.reason().is_empty() => Ok(status),
             "Failed" if !status.reason().is_empty() => Ok(status),
@@ -101,7 +112,9 @@ fn computes(home: &Home, status: &Status) {
 fn sixty_kills_at_random_moments_leave_an_instance_that_is_ready_or_says_why_not() {
     let (home, _) = announced();
     let mut dice = dice();
-    let mut victims = [Victim::Worker, Victim::Scheduler, Victim::Supervisor].map(|victim| [victim; 20]).concat();
+    let mut victims = [Victim::Worker, Victim::Scheduler, Victim::Supervisor]
+        .map(|victim| [victim; 20])
+        .concat();
     victims.shuffle(&mut dice);
     // Half of the kills meet an instance that is ready, half one that is about to recover from the kill before.
     let mut victims = victims.into_iter().enumerate().peekable();
@@ -114,12 +127,17 @@ fn sixty_kills_at_random_moments_leave_an_instance_that_is_ready_or_says_why_not
         if victims.peek().is_some() && dice.random_bool(0.5) {
             continue;
         }
-        let status = settled(&home, &format!("ready or failed after kill {number} ({victim:?})"));
+        let status = settled(
+            &home,
+            &format!("ready or failed after kill {number} ({victim:?})"),
+        );
         assert_eq!(home.supervisors().len(), 1);
         if status.state() == "Failed" {
             eprintln!("failed after kill {number} ({victim:?}): {}", status.reason());
             failures += 1;
-            home.seaway(["up", "--detach", "--file", "dask.yaml"]).run().succeeded();
+            home.seaway(["up", "--detach", "--file", "dask.yaml"])
+                .run()
+                .succeeded();
         }
     }
     assert!(failures <= 3, "failed {failures} times: giving up should be rare");
@@ -132,11 +150,16 @@ fn sixty_kills_at_random_moments_leave_an_instance_that_is_ready_or_says_why_not
 fn a_supervisor_that_is_killed_is_replaced_and_keeps_tasks_and_entry() {
     let (home, before) = announced();
     let entry = || -> serde_json::Value {
-        serde_json::from_slice(&fs::read(home.path("entries/dask.json")).unwrap_or_default()).unwrap_or_default()
+        serde_json::from_slice(&fs::read(home.path("entries/dask.json")).unwrap_or_default())
+            .unwrap_or_default()
     };
     let owner = home.until("it is announced", PATIENCE, || {
         let owner = entry()["owner"].clone();
-        if owner.is_null() { Err(entry().to_string()) } else { Ok(owner) }
+        if owner.is_null() {
+            Err(entry().to_string())
+        } else {
+            Ok(owner)
+        }
     });
     processes::kill_hard(home.supervisor());
     let after = home.until_ready("dask");
@@ -147,7 +170,11 @@ fn a_supervisor_that_is_killed_is_replaced_and_keeps_tasks_and_entry() {
     let first = entry();
     let renewed = home.until("the entry is renewed", PATIENCE, || {
         let now = entry();
-        if now != first && !now.is_null() { Ok(now) } else { Err(now.to_string()) }
+        if now != first && !now.is_null() {
+            Ok(now)
+        } else {
+            Err(now.to_string())
+        }
     });
     assert_eq!(renewed["owner"], owner);
     gone(&home);
@@ -157,13 +184,19 @@ fn a_supervisor_that_is_killed_is_replaced_and_keeps_tasks_and_entry() {
 fn a_supervisor_and_all_tasks_that_are_killed_at_once_come_back() {
     let (home, before) = announced();
     let supervisor = home.supervisor();
-    for pid in [supervisor].into_iter().chain(before.pids().into_iter().map(|(_, pid)| pid)) {
+    for pid in [supervisor]
+        .into_iter()
+        .chain(before.pids().into_iter().map(|(_, pid)| pid))
+    {
         processes::kill_hard(pid);
     }
     let after = settled(&home, "ready after everything was killed");
     assert_eq!(after.state(), "Ready", "{}", after.0);
     for (task, pid) in after.pids() {
-        assert!(!before.pids().contains(&(task.clone(), pid)), "{task} is the one that was killed");
+        assert!(
+            !before.pids().contains(&(task.clone(), pid)),
+            "{task} is the one that was killed"
+        );
         let last = after.task(&task)["lastExit"].as_str().unwrap();
         assert!(last.contains("ended while no supervisor was there"), "{last}");
     }
@@ -199,7 +232,14 @@ fn down_clears_what_a_dead_supervisor_left_without_help() {
 fn an_attached_up_that_is_killed_leaves_the_instance_up() {
     let home = Home::heavy();
     let up = home
-        .seaway(["up", "dask", "--set", "notebook.enabled=false", "--set", "workers.replicas=1"])
+        .seaway([
+            "up",
+            "dask",
+            "--set",
+            "notebook.enabled=false",
+            "--set",
+            "workers.replicas=1",
+        ])
         .start();
     let before = home.until("it is ready", PATIENCE, || {
         let list = home.seaway(["ls", "--output", "json"]).run().succeeded().json();
@@ -224,7 +264,14 @@ fn an_up_that_is_killed_while_the_instance_starts_leaves_one_that_gets_ready() {
     let mut dice = dice();
     for _ in 0..5 {
         let up = home
-            .seaway(["up", "dask", "--set", "notebook.enabled=false", "--set", "workers.replicas=1"])
+            .seaway([
+                "up",
+                "dask",
+                "--set",
+                "notebook.enabled=false",
+                "--set",
+                "workers.replicas=1",
+            ])
             .start();
         thread::sleep(Duration::from_millis(dice.random_range(0..150)));
         processes::kill_hard(up.pid());
@@ -237,12 +284,24 @@ fn an_up_that_is_killed_while_the_instance_starts_leaves_one_that_gets_ready() {
             assert_eq!(there, "");
         }
         // A folder of a command that was killed before it wrote its record goes with a later `up`.
-        let left: Vec<String> = home.leftovers().into_iter().filter(|left| !left.starts_with("instances/")).collect();
+        let left: Vec<String> = home
+            .leftovers()
+            .into_iter()
+            .filter(|left| !left.starts_with("instances/"))
+            .collect();
         assert!(left.is_empty(), "{left:?}");
     }
     let fake = Fake::new(&home, "fake").program("dask", "exec sleep 1000\n");
     let sweep = || {
-        let up = ["up", "dask", "--detach", "--no-wait", "--set", "notebook.enabled=false", "--set"];
+        let up = [
+            "up",
+            "dask",
+            "--detach",
+            "--no-wait",
+            "--set",
+            "notebook.enabled=false",
+            "--set",
+        ];
         home.seaway(up).arguments([&fake.setting()]).run().succeeded();
         home.seaway(["down", "dask", "--force"]).run().succeeded();
         home.leftovers()

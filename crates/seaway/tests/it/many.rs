@@ -6,7 +6,9 @@ use crate::harness::{Fake, Home, PATIENCE, Status};
 
 /// An environment in which nothing ever answers, so that instances stay as they are while they start.
 fn silent(home: &Home) -> String {
-    Fake::new(home, "silent").program("dask", "exec sleep 1000\n").setting()
+    Fake::new(home, "silent")
+        .program("dask", "exec sleep 1000\n")
+        .setting()
 }
 
 #[test]
@@ -16,9 +18,18 @@ fn of_two_ups_of_one_name_at_once_one_wins_and_the_other_says_so() {
         let home = Home::new();
         let environment = silent(&home);
         let up = || {
-            home.seaway(["up", "dask", "--name", "same", "--detach", "--no-wait", "--set", "notebook.enabled=false"])
-                .arguments(["--set", &environment])
-                .start()
+            home.seaway([
+                "up",
+                "dask",
+                "--name",
+                "same",
+                "--detach",
+                "--no-wait",
+                "--set",
+                "notebook.enabled=false",
+            ])
+            .arguments(["--set", &environment])
+            .start()
         };
         let (first, second) = (up(), up());
         let mut ended = [first.finish(), second.finish()];
@@ -27,7 +38,12 @@ fn of_two_ups_of_one_name_at_once_one_wins_and_the_other_says_so() {
         assert_eq!((winner.code, loser.code), (Some(0), Some(4)), "{winner}\n{loser}");
         let said = "error: instance `same` is already coming up: another `seaway up` began it at ";
         assert!(loser.stderr.starts_with(said), "{loser}");
-        assert!(loser.stderr.contains("hint: wait for it (`seaway status same --watch`)"), "{loser}");
+        assert!(
+            loser
+                .stderr
+                .contains("hint: wait for it (`seaway status same --watch`)"),
+            "{loser}"
+        );
         assert_eq!(home.seaway(["ls", "--quiet"]).run().succeeded().stdout, "same\n");
         home.supervisor();
         home.seaway(["down", "same", "--force"]).run().succeeded();
@@ -39,7 +55,15 @@ fn of_two_ups_of_one_name_at_once_one_wins_and_the_other_says_so() {
 fn the_loser_of_two_ups_does_not_disturb_the_winner() {
     let home = Home::heavy();
     let up = || {
-        let arguments = ["up", "dask", "--detach", "--set", "notebook.enabled=false", "--set", "workers.replicas=1"];
+        let arguments = [
+            "up",
+            "dask",
+            "--detach",
+            "--set",
+            "notebook.enabled=false",
+            "--set",
+            "workers.replicas=1",
+        ];
         home.seaway(arguments).start()
     };
     let mut ended = [up(), up()].map(crate::harness::Running::finish);
@@ -47,13 +71,29 @@ fn the_loser_of_two_ups_does_not_disturb_the_winner() {
     let [winner, loser] = ended;
     assert_eq!((winner.code, loser.code), (Some(0), Some(4)), "{winner}\n{loser}");
     let before = home.until_ready("dask");
-    assert_eq!(before.number("/roles/worker/restarts") + before.number("/roles/scheduler/restarts"), 0);
+    assert_eq!(
+        before.number("/roles/worker/restarts") + before.number("/roles/scheduler/restarts"),
+        0
+    );
     // Who comes when it is ready is told that it is up already.
     let later = home
-        .seaway(["up", "dask", "--detach", "--set", "notebook.enabled=false", "--set", "workers.replicas=1"])
+        .seaway([
+            "up",
+            "dask",
+            "--detach",
+            "--set",
+            "notebook.enabled=false",
+            "--set",
+            "workers.replicas=1",
+        ])
         .run()
         .succeeded();
-    assert!(later.stderr.contains("dask is up already, just so; nothing was changed"), "{later}");
+    assert!(
+        later
+            .stderr
+            .contains("dask is up already, just so; nothing was changed"),
+        "{later}"
+    );
     assert_eq!(home.status("dask").pids(), before.pids());
     home.down("dask");
     home.nothing_is_left();
@@ -67,27 +107,59 @@ fn twenty_instances_side_by_side_do_not_meet_on_any_port() {
     let ups: Vec<_> = names
         .iter()
         .map(|name| {
-            home.seaway(["up", "dask", "--name", name, "--detach", "--no-wait", "--set", "notebook.enabled=false"])
-                .arguments(["--set", "workers.replicas=1"])
-                .start()
+            home.seaway([
+                "up",
+                "dask",
+                "--name",
+                name,
+                "--detach",
+                "--no-wait",
+                "--set",
+                "notebook.enabled=false",
+            ])
+            .arguments(["--set", "workers.replicas=1"])
+            .start()
         })
         .collect();
     for up in ups {
         up.finish().succeeded();
     }
     let all = home.until("all are ready", PATIENCE * 3, || {
-        let list = home.seaway(["status", "--output", "json"]).run().succeeded().json();
+        let list = home
+            .seaway(["status", "--output", "json"])
+            .run()
+            .succeeded()
+            .json();
         let all: Vec<Status> = list.as_array().unwrap().iter().cloned().map(Status).collect();
-        let waiting: Vec<String> = all.iter().filter(|one| one.state() != "Ready").map(Status::summary).collect();
-        if waiting.is_empty() && all.len() == NUMBER { Ok(all) } else { Err(waiting.join("\n")) }
+        let waiting: Vec<String> = all
+            .iter()
+            .filter(|one| one.state() != "Ready")
+            .map(Status::summary)
+            .collect();
+        if waiting.is_empty() && all.len() == NUMBER {
+            Ok(all)
+        } else {
+            Err(waiting.join("\n"))
+        }
     });
-    let restarts: u64 = all.iter().map(|one| one.number("/roles/worker/restarts") + one.number("/roles/scheduler/restarts")).sum();
+    let restarts: u64 = all
+        .iter()
+        .map(|one| one.number("/roles/worker/restarts") + one.number("/roles/scheduler/restarts"))
+        .sum();
     assert_eq!(restarts, 0, "{}", home.report());
     let addresses: Vec<String> = all.iter().flat_map(Status::addresses).collect();
-    assert_eq!(addresses.iter().collect::<BTreeSet<_>>().len(), NUMBER * 2, "{addresses:?}");
+    assert_eq!(
+        addresses.iter().collect::<BTreeSet<_>>().len(),
+        NUMBER * 2,
+        "{addresses:?}"
+    );
     assert_eq!(home.supervisors().len(), NUMBER);
     let down = home.seaway(["down", "--all"]).run().succeeded();
-    assert_eq!(down.stderr.matches("is down, nothing left").count(), NUMBER, "{down}");
+    assert_eq!(
+        down.stderr.matches("is down, nothing left").count(),
+        NUMBER,
+        "{down}"
+    );
     home.nothing_is_left();
     for one in &all {
         one.ports_are_free();
@@ -110,8 +182,17 @@ fn fifty_ups_and_downs_in_a_row_leave_nothing() {
         status.ports_are_free();
         assert!(temporary().is_empty(), "{:?}", temporary());
     }
-    let names: BTreeSet<_> = fs::read_dir(home.state()).unwrap().flatten().map(|entry| entry.file_name()).collect();
-    assert!(names.iter().all(|name| *name == "instances" || name.to_string_lossy().starts_with("state.db")), "{names:?}");
+    let names: BTreeSet<_> = fs::read_dir(home.state())
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.file_name())
+        .collect();
+    assert!(
+        names
+            .iter()
+            .all(|name| *name == "instances" || name.to_string_lossy().starts_with("state.db")),
+        "{names:?}"
+    );
     let groups = control_groups("seaway-again-");
     assert!(groups.is_empty(), "{groups:?}");
 }

@@ -9,12 +9,22 @@ use crate::harness::{
 };
 
 /// Words that bring a quick cluster up and leave it.
-const UP: [&str; 7] =
-    ["up", "dask", "--detach", "--set", "notebook.enabled=false", "--set", "workers.replicas=1"];
+const UP: [&str; 7] = [
+    "up",
+    "dask",
+    "--detach",
+    "--set",
+    "notebook.enabled=false",
+    "--set",
+    "workers.replicas=1",
+];
 
 /// The end of what a command says: the error with its hint.
 fn error(output: &Output) -> String {
-    let from = output.stderr.find("error: ").unwrap_or_else(|| panic!("no error: {output}"));
+    let from = output
+        .stderr
+        .find("error: ")
+        .unwrap_or_else(|| panic!("no error: {output}"));
     output.stderr[from..].to_owned()
 }
 
@@ -23,7 +33,11 @@ fn a_fixed_port_that_is_taken_names_who_has_it() {
     let home = Home::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let up = home.seaway(UP).arguments(["--set", &format!("endpoints.client.port={port}")]).run().with_code(1);
+    let up = home
+        .seaway(UP)
+        .arguments(["--set", &format!("endpoints.client.port={port}")])
+        .run()
+        .with_code(1);
     let own = fs::read_to_string("/proc/self/comm").unwrap();
     let expected = format!(
         "error: port {port} (client) is taken by `{}` (pid {})\nhint: choose another port under spec.endpoints, or \
@@ -39,7 +53,11 @@ fn a_fixed_port_that_is_taken_names_who_has_it() {
 fn a_fixed_port_of_another_instance_names_that_instance() {
     let home = Home::new();
     let fake = Fake::new(&home, "silent").program("dask", "exec sleep 1000\n");
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let free = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
     let up = |name: &str| {
         home.seaway(UP)
             .arguments(["--no-wait", "--name", name, "--set", &fake.setting()])
@@ -48,14 +66,23 @@ fn a_fixed_port_of_another_instance_names_that_instance() {
     };
     up("first").succeeded();
     let second = up("second").with_code(1);
-    assert!(second.stderr.starts_with(&format!("error: port {free} (client) is taken by instance `first`\n")), "{second}");
+    assert!(
+        second.stderr.starts_with(&format!(
+            "error: port {free} (client) is taken by instance `first`\n"
+        )),
+        "{second}"
+    );
     assert_eq!(home.seaway(["ls", "--quiet"]).run().succeeded().stdout, "first\n");
 }
 
 #[test]
 fn an_address_of_another_machine_is_refused() {
     let home = Home::new();
-    let up = home.seaway(UP).arguments(["--set", "endpoints.client.host=192.0.2.1"]).run().with_code(1);
+    let up = home
+        .seaway(UP)
+        .arguments(["--set", "endpoints.client.host=192.0.2.1"])
+        .run()
+        .with_code(1);
     filters(&home).bind(|| assert_snapshot!(without_numbers(&up.stderr), @""));
     home.nothing_is_left();
 }
@@ -81,11 +108,20 @@ fn no_python() {
 fn a_package_that_cannot_be_installed() {
     let home = Home::heavy();
     let package = "python.packages=[no-such-package-seaway-test]";
-    let up = home.seaway(UP).arguments(["--set", package]).within(PATIENCE * 5).run().with_code(5);
+    let up = home
+        .seaway(UP)
+        .arguments(["--set", package])
+        .within(PATIENCE * 5)
+        .run()
+        .with_code(5);
     filters(&home).bind(|| assert_snapshot!(error(&up), @""));
     let status = home.status("dask");
     assert_eq!(status.state(), "Failed");
-    assert!(status.reason().contains("no-such-package-seaway-test"), "{}", status.reason());
+    assert!(
+        status.reason().contains("no-such-package-seaway-test"),
+        "{}",
+        status.reason()
+    );
     home.down("dask");
     home.nothing_is_left();
     // Nothing half made stays for later instances to trip over.
@@ -101,7 +137,11 @@ fn a_package_that_cannot_be_installed() {
 #[test]
 fn an_environment_that_is_not_there() {
     let home = Home::new();
-    let up = home.seaway(UP).arguments(["--set", "python.environment=nowhere"]).run().with_code(5);
+    let up = home
+        .seaway(UP)
+        .arguments(["--set", "python.environment=nowhere"])
+        .run()
+        .with_code(5);
     filters(&home).bind(|| assert_snapshot!(error(&up), @""));
     home.down("dask");
     home.nothing_is_left();
@@ -112,10 +152,19 @@ fn a_command_that_is_not_found() {
     let home = Home::new();
     let path = folder_with_programs(&home, &["sh", "env", "sleep"]);
     let fake = Fake::new(&home, "empty");
-    let up = home.seaway(UP).env("PATH", &path).arguments(["--set", &fake.setting()]).run().with_code(5);
+    let up = home
+        .seaway(UP)
+        .env("PATH", &path)
+        .arguments(["--set", &fake.setting()])
+        .run()
+        .with_code(5);
     filters(&home).bind(|| assert_snapshot!(error(&up), @""));
     let status = home.status("dask");
-    assert_eq!((status.state(), status.number("/roles/scheduler/restarts")), ("Failed", 0), "it will not pass");
+    assert_eq!(
+        (status.state(), status.number("/roles/scheduler/restarts")),
+        ("Failed", 0),
+        "it will not pass"
+    );
     home.down("dask");
     home.nothing_is_left();
 }
@@ -132,14 +181,21 @@ fn a_crash_at_the_start_is_given_up_with_its_last_lines() {
             tried.display()
         ),
     );
-    let up = home.seaway(UP).arguments(["--set", &fake.setting()]).run().with_code(5);
+    let up = home
+        .seaway(UP)
+        .arguments(["--set", &fake.setting()])
+        .run()
+        .with_code(5);
     filters(&home).bind(|| assert_snapshot!(error(&up), @""));
     let status = home.status("dask");
     let scheduler = status.task("scheduler-0");
     assert_eq!(status.state(), "Failed");
     assert_eq!(scheduler["state"], "Failed");
     assert_eq!(scheduler["restarts"], 4, "five tries");
-    assert_eq!(scheduler["lastExit"], "ended with code 1: ValueError: the moon is in the wrong phase");
+    assert_eq!(
+        scheduler["lastExit"],
+        "ended with code 1: ValueError: the moon is in the wrong phase"
+    );
     assert_eq!(
         scheduler["lastLog"],
         serde_json::json!([
@@ -149,11 +205,23 @@ fn a_crash_at_the_start_is_given_up_with_its_last_lines() {
         ])
     );
     let shown = home.seaway(["status", "dask"]).run().succeeded().stdout;
-    assert!(shown.contains("last lines of scheduler-0:\n  Traceback (most recent call last):\n"), "{shown}");
-    assert_eq!(fs::read_to_string(&tried).unwrap().matches("scheduler").count(), 5);
+    assert!(
+        shown.contains("last lines of scheduler-0:\n  Traceback (most recent call last):\n"),
+        "{shown}"
+    );
+    assert_eq!(
+        fs::read_to_string(&tried).unwrap().matches("scheduler").count(),
+        5
+    );
     // `up` again is another chance, with as many tries.
-    home.seaway(UP).arguments(["--set", &fake.setting()]).run().with_code(5);
-    assert_eq!(fs::read_to_string(&tried).unwrap().matches("scheduler").count(), 10);
+    home.seaway(UP)
+        .arguments(["--set", &fake.setting()])
+        .run()
+        .with_code(5);
+    assert_eq!(
+        fs::read_to_string(&tried).unwrap().matches("scheduler").count(),
+        10
+    );
     home.down("dask");
     home.nothing_is_left();
 }
@@ -192,11 +260,20 @@ fn a_scheduler_that_is_killed_is_the_reason_while_it_is_away() {
     let away = home.until_status("dask", "status says what happened", |status| {
         status.state() == "Degraded" && status.reason().starts_with("scheduler: ")
     });
-    assert!(away.reason().contains("was killed (SIGKILL), by hand or by the kernel for memory"), "{}", away.reason());
+    assert!(
+        away.reason()
+            .contains("was killed (SIGKILL), by hand or by the kernel for memory"),
+        "{}",
+        away.reason()
+    );
     let after = home.until_status("dask", "it is ready again", |status| {
         status.state() == "Ready" && status.number("/roles/scheduler/restarts") == 1
     });
-    assert_eq!(after.addresses(), before.addresses(), "clients find it where it was");
+    assert_eq!(
+        after.addresses(),
+        before.addresses(),
+        "clients find it where it was"
+    );
     assert_eq!(
         after.task("scheduler-0")["lastExit"],
         "was killed (SIGKILL), by hand or by the kernel for memory"
@@ -212,7 +289,10 @@ impl<'a> Disk<'a> {
     /// Mounts one; says why it cannot.
     fn mount(at: &'a Path) -> Result<Self, String> {
         fs::create_dir_all(at).map_err(|error| error.to_string())?;
-        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=8m,mode=700", "tmpfs"]).arg(at).output();
+        let mount = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=8m,mode=700", "tmpfs"])
+            .arg(at)
+            .output();
         match mount {
             Ok(output) if output.status.success() => Ok(Self(at)),
             Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
@@ -251,8 +331,15 @@ fn a_disk_that_is_full_is_said_and_takes_nothing_down() {
             Err(_) => size /= 2,
         }
     }
-    let full = format!("the disk that holds `{}` is full: output of tasks may be lost", home.state().display());
-    let says = |status: &crate::harness::Status| status.0["notes"].as_array().is_some_and(|notes| notes.iter().any(|n| *n == full));
+    let full = format!(
+        "the disk that holds `{}` is full: output of tasks may be lost",
+        home.state().display()
+    );
+    let says = |status: &crate::harness::Status| {
+        status.0["notes"]
+            .as_array()
+            .is_some_and(|notes| notes.iter().any(|n| *n == full))
+    };
     let status = home.until_status("dask", "status says that the disk is full", says);
     assert_eq!(status.pids(), before.pids());
     let shown = home.seaway(["status", "dask"]).run().succeeded().stdout;
@@ -262,16 +349,23 @@ fn a_disk_that_is_full_is_said_and_takes_nothing_down() {
 
     // It goes on working, and what dies comes back, though nothing can be written.
     let gate = home.file("gate", "");
-    let computed = script("gate", [before.url("client"), &gate, "3"]).run().succeeded();
+    let computed = script("gate", [before.url("client"), &gate, "3"])
+        .run()
+        .succeeded();
     assert_eq!(computed.stdout, "running\n5\n");
     processes::kill_hard(before.pid("worker-0"));
     let other = home.seaway(UP).arguments(["--name", "other"]).run();
     assert_ne!(other.code, Some(0), "{other}");
-    assert!(other.stderr.contains("full") || other.stderr.contains("No space left"), "{other}");
+    assert!(
+        other.stderr.contains("full") || other.stderr.contains("No space left"),
+        "{other}"
+    );
 
     fs::remove_file(&fill).unwrap();
     let after = home.until_status("dask", "it is ready, and no disk is full", |status| {
-        status.state() == "Ready" && status.0.get("notes").is_none() && status.number("/roles/worker/restarts") > 0
+        status.state() == "Ready"
+            && status.0.get("notes").is_none()
+            && status.number("/roles/worker/restarts") > 0
     });
     assert_eq!(after.pid("scheduler-0"), before.pid("scheduler-0"));
     home.seaway(["down", "--all"]).run().succeeded();
@@ -284,14 +378,27 @@ fn a_log_that_grows_is_cut_while_the_task_writes() {
     let home = Home::new();
     let script = "while :; do yes 'a line of no interest, repeated' | head -c 1000000; sleep 0.01; done\n";
     let fake = Fake::new(&home, "chatty").program("dask", script);
-    home.seaway(UP).arguments(["--no-wait", "--set", &fake.setting()]).run().succeeded();
+    home.seaway(UP)
+        .arguments(["--no-wait", "--set", &fake.setting()])
+        .run()
+        .succeeded();
     let logs = |suffix: &str| {
-        let instance = fs::read_dir(home.state().join("instances")).unwrap().flatten().next().unwrap().path();
+        let instance = fs::read_dir(home.state().join("instances"))
+            .unwrap()
+            .flatten()
+            .next()
+            .unwrap()
+            .path();
         fs::metadata(instance.join(format!("logs/scheduler-0.log{suffix}"))).map(|meta| meta.len())
     };
-    home.until("the log was cut twice", PATIENCE, || logs(".2").map_err(|error| error.to_string()));
+    home.until("the log was cut twice", PATIENCE, || {
+        logs(".2").map_err(|error| error.to_string())
+    });
     assert!(logs(".4").is_err(), "old ones go");
-    let tail = home.seaway(["logs", "dask", "scheduler-0", "--tail", "2"]).run().succeeded();
+    let tail = home
+        .seaway(["logs", "dask", "scheduler-0", "--tail", "2"])
+        .run()
+        .succeeded();
     assert_eq!(tail.stdout.lines().count(), 2);
     home.seaway(["down", "dask", "--force"]).run().succeeded();
     home.nothing_is_left();

@@ -47,7 +47,12 @@ fn the_idlest_are_retired_and_one_that_works_stays() {
     assert_eq!(computing.hear(), "running");
     home.seaway(["scale", "dask", "worker=1"]).run().succeeded();
     let after = home.status("dask");
-    assert_eq!(after.pid("worker-2"), status.pid("worker-2"), "{}", after.summary());
+    assert_eq!(
+        after.pid("worker-2"),
+        status.pid("worker-2"),
+        "{}",
+        after.summary()
+    );
     assert_eq!(after.pids().len(), 2, "{}", after.summary());
     fs::write(&gate, "").unwrap();
     assert_eq!(computing.hear(), "1");
@@ -64,10 +69,18 @@ fn the_only_copy_of_data_is_handed_over_and_never_thrown_away_unless_forced() {
     assert_eq!(holder.hear(), "True");
 
     let last = home.status("dask");
-    let refused = home.seaway(["scale", "dask", "worker=0", "--timeout", "3s"]).run().with_code(1);
-    assert!(refused.stderr.contains("error: not done in time: worker-"), "{refused}");
+    let refused = home
+        .seaway(["scale", "dask", "worker=0", "--timeout", "3s"])
+        .run()
+        .with_code(1);
     assert!(
-        refused.stderr.contains("holds the only copy of 2 results, which no other task can take yet"),
+        refused.stderr.contains("error: not done in time: worker-"),
+        "{refused}"
+    );
+    assert!(
+        refused
+            .stderr
+            .contains("holds the only copy of 2 results, which no other task can take yet"),
         "{refused}"
     );
     assert!(refused.stderr.contains("--force"), "{refused}");
@@ -76,7 +89,10 @@ fn the_only_copy_of_data_is_handed_over_and_never_thrown_away_unless_forced() {
     holder.tell("look");
     assert_eq!(holder.hear(), "True", "the data is still there");
 
-    let forced = home.seaway(["scale", "dask", "worker=0", "--force"]).run().succeeded();
+    let forced = home
+        .seaway(["scale", "dask", "worker=0", "--force"])
+        .run()
+        .succeeded();
     assert!(forced.stderr.contains("dask has 0 workers"), "{forced}");
     let after = home.status("dask");
     assert_eq!(after.state(), "Ready");
@@ -89,7 +105,9 @@ fn asking_for_the_old_number_takes_a_retirement_back() {
     let status = home.up("dask", &["--set", "workers.replicas=2"]);
     let mut holder = Conversation::start("holder", &[status.url("client"), "worker-0", "worker-1"]);
     assert_eq!(holder.hear(), "held");
-    home.seaway(["scale", "dask", "worker=0", "--timeout", "1s"]).run().with_code(1);
+    home.seaway(["scale", "dask", "worker=0", "--timeout", "1s"])
+        .run()
+        .with_code(1);
     home.seaway(["scale", "dask", "worker=2"]).run().succeeded();
     holder.tell("look");
     assert_eq!(holder.hear(), "True", "the data is still there");

@@ -53,10 +53,18 @@ impl Invocation {
     ) -> Self {
         let arguments: Vec<OsString> = arguments.into_iter().map(|a| a.as_ref().to_owned()).collect();
         let words = std::iter::once(program.as_ref().to_owned()).chain(arguments.iter().cloned());
-        let shown = words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ");
+        let shown = words
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect::<Vec<_>>()
+            .join(" ");
         let mut command = Command::new(program);
         command.args(arguments);
-        Self { command, shown, input: Vec::new(), within: PATIENCE }
+        Self {
+            command,
+            shown,
+            input: Vec::new(),
+            within: PATIENCE,
+        }
     }
 
     /// The same with more arguments.
@@ -143,34 +151,53 @@ impl Running {
 
     /// Whether it has ended.
     pub(crate) fn has_ended(&mut self) -> bool {
-        self.child.try_wait().expect("a child can be waited for").is_some()
+        self.child
+            .try_wait()
+            .expect("a child can be waited for")
+            .is_some()
     }
 
     /// Waits for its end, whatever that is, for a report of a failure: it may not become a failure itself.
     pub(crate) fn finish_quietly(mut self) -> String {
-        let ended = until(self.within, || self.child.try_wait().ok().flatten().ok_or_else(String::new));
+        let ended = until(self.within, || {
+            self.child.try_wait().ok().flatten().ok_or_else(String::new)
+        });
         if ended.is_err() {
             return format!("`{}` does not end", self.shown);
         }
-        let text = |reader: Option<JoinHandle<String>>| reader.and_then(|r| r.join().ok()).unwrap_or_default();
+        let text =
+            |reader: Option<JoinHandle<String>>| reader.and_then(|r| r.join().ok()).unwrap_or_default();
         text(self.stdout.take()) + &text(self.stderr.take())
     }
 
     /// Waits for its end. Its output must end with it: what it leaves running may not hold on to its pipes.
     pub(crate) fn finish(mut self) -> Output {
-        let ended = until(self.within, || self.child.try_wait().ok().flatten().ok_or_else(|| "it runs".to_owned()));
+        let ended = until(self.within, || {
+            self.child
+                .try_wait()
+                .ok()
+                .flatten()
+                .ok_or_else(|| "it runs".to_owned())
+        });
         let readers_ended = ended.is_ok()
             && until(Duration::from_secs(10), || {
-                let ended = [&self.stdout, &self.stderr].iter().all(|r| r.as_ref().is_none_or(JoinHandle::is_finished));
+                let ended = [&self.stdout, &self.stderr]
+                    .iter()
+                    .all(|r| r.as_ref().is_none_or(JoinHandle::is_finished));
                 if ended { Ok(()) } else { Err(String::new()) }
             })
             .is_ok();
         if ended.is_err() {
             let _ = self.child.kill();
         }
-        assert!(readers_ended || ended.is_err(), "`{}` ended, and something still holds its output", self.shown);
+        assert!(
+            readers_ended || ended.is_err(),
+            "`{}` ended, and something still holds its output",
+            self.shown
+        );
         let status: Option<ExitStatus> = self.child.wait().ok();
-        let text = |reader: Option<JoinHandle<String>>| reader.and_then(|r| r.join().ok()).unwrap_or_default();
+        let text =
+            |reader: Option<JoinHandle<String>>| reader.and_then(|r| r.join().ok()).unwrap_or_default();
         let output = Output {
             shown: std::mem::take(&mut self.shown),
             code: status.and_then(|status| status.code()),
@@ -193,8 +220,16 @@ impl Drop for Running {
 
 impl std::fmt::Display for Output {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { shown, code, stdout, stderr } = self;
-        write!(f, "`{shown}` ended with {code:?}\n--- stdout\n{stdout}\n--- stderr\n{stderr}")
+        let Self {
+            shown,
+            code,
+            stdout,
+            stderr,
+        } = self;
+        write!(
+            f,
+            "`{shown}` ended with {code:?}\n--- stdout\n{stdout}\n--- stderr\n{stderr}"
+        )
     }
 }
 

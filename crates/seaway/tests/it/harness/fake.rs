@@ -50,8 +50,11 @@ pub(crate) fn folder_with_programs(home: &Home, programs: &[&str]) -> PathBuf {
         let found = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
             .map(|folder| folder.join(program))
             .find(|path| path.exists());
-        symlink(found.unwrap_or_else(|| panic!("there is no `{program}`")), folder.join(program))
-            .expect("a link can be made");
+        symlink(
+            found.unwrap_or_else(|| panic!("there is no `{program}`")),
+            folder.join(program),
+        )
+        .expect("a link can be made");
     }
     folder
 }

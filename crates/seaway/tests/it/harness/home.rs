@@ -17,8 +17,14 @@ use super::{
 };
 
 /// Variables of whoever runs the tests that would change what Seaway prints or does.
-const LEFT_OUT: [&str; 6] =
-    ["SEAWAY_LOG", "SEAWAY_INSTANCE", "SEAWAY_INSTANCE_ID", "SEAWAY_TASK", "SEAWAY_START_ID", "DASK_SCHEDULER_ADDRESS"];
+const LEFT_OUT: [&str; 6] = [
+    "SEAWAY_LOG",
+    "SEAWAY_INSTANCE",
+    "SEAWAY_INSTANCE_ID",
+    "SEAWAY_TASK",
+    "SEAWAY_START_ID",
+    "DASK_SCHEDULER_ADDRESS",
+];
 
 /// The right to load the machine.
 #[derive(Debug)]
@@ -38,7 +44,7 @@ impl Heavy {
 #[derive(Debug)]
 pub(crate) struct Home {
     folder: TempDir,
-    _heavy: Option<Heavy>,
+    heavy: Option<Heavy>,
 }
 
 /// An instance as `seaway status --output json` tells it.
@@ -48,16 +54,21 @@ pub(crate) struct Status(pub(crate) Value);
 impl Home {
     /// A home for a test that loads the machine little.
     pub(crate) fn new() -> Self {
-        let folder = tempfile::Builder::new().prefix("h").tempdir_in(reaper::homes()).expect("a folder can be made");
+        let folder = tempfile::Builder::new()
+            .prefix("h")
+            .tempdir_in(reaper::homes())
+            .expect("a folder can be made");
         fs::create_dir(folder.path().join("tmp")).expect("a folder can be made");
-        Self { folder, _heavy: None }
+        Self { folder, heavy: None }
     }
 
     /// A home for a test with real clusters. Waits until it is its turn, and for the Python environment.
     pub(crate) fn heavy() -> Self {
         let heavy = Heavy::wait();
         python();
-        Self { _heavy: Some(heavy), ..Self::new() }
+        let mut home = Self::new();
+        home.heavy = Some(heavy);
+        home
     }
 
     /// The folder with all of it.
@@ -89,7 +100,9 @@ impl Home {
 
     /// Sets a command up for this home.
     pub(crate) fn furnish(&self, invocation: Invocation) -> Invocation {
-        let invocation = LEFT_OUT.iter().fold(invocation, |invocation, name| invocation.without_env(name));
+        let invocation = LEFT_OUT
+            .iter()
+            .fold(invocation, |invocation, name| invocation.without_env(name));
         invocation
             .env("XDG_STATE_HOME", self.state_home())
             .env("XDG_CACHE_HOME", cache())
@@ -110,8 +123,19 @@ impl Home {
     /// Brings a cluster up that is quick: one worker, no notebook.
     #[track_caller]
     pub(crate) fn up(&self, name: &str, more: &[&str]) -> Status {
-        let up = self.seaway(["up", "dask", "--name", name, "--detach", "--set", "notebook.enabled=false"]);
-        let up = up.arguments(["--set", "workers.replicas=1"]).arguments(more).run();
+        let up = self.seaway([
+            "up",
+            "dask",
+            "--name",
+            name,
+            "--detach",
+            "--set",
+            "notebook.enabled=false",
+        ]);
+        let up = up
+            .arguments(["--set", "workers.replicas=1"])
+            .arguments(more)
+            .run();
         assert_eq!(up.code, Some(0), "{up}\n{}", self.report());
         self.status(name)
     }
@@ -126,12 +150,22 @@ impl Home {
     /// How an instance is.
     #[track_caller]
     pub(crate) fn status(&self, name: &str) -> Status {
-        Status(self.seaway(["status", name, "--output", "json"]).run().succeeded().json())
+        Status(
+            self.seaway(["status", name, "--output", "json"])
+                .run()
+                .succeeded()
+                .json(),
+        )
     }
 
     /// Looks until there is something to see, or fails with how everything is.
     #[track_caller]
-    pub(crate) fn until<T>(&self, what: &str, within: Duration, look: impl FnMut() -> Result<T, String>) -> T {
+    pub(crate) fn until<T>(
+        &self,
+        what: &str,
+        within: Duration,
+        look: impl FnMut() -> Result<T, String>,
+    ) -> T {
         match until(within, look) {
             Ok(seen) => seen,
             Err(why) => panic!("{what}: {why}\n{}", self.report()),
@@ -143,7 +177,11 @@ impl Home {
     pub(crate) fn until_status(&self, name: &str, what: &str, look: impl Fn(&Status) -> bool) -> Status {
         self.until(what, PATIENCE, || {
             let status = self.status(name);
-            if look(&status) { Ok(status) } else { Err(status.summary()) }
+            if look(&status) {
+                Ok(status)
+            } else {
+                Err(status.summary())
+            }
         })
     }
 
@@ -164,35 +202,52 @@ impl Home {
 
     /// The supervisors that run.
     pub(crate) fn supervisors(&self) -> Vec<i32> {
-        self.processes().iter().filter(|process| process.is_supervisor()).map(|process| process.pid).collect()
+        self.processes()
+            .iter()
+            .filter(|process| process.is_supervisor())
+            .map(|process| process.pid)
+            .collect()
     }
 
     /// The supervisor of the only instance.
     #[track_caller]
     pub(crate) fn supervisor(&self) -> i32 {
-        self.until("there is one supervisor", PATIENCE, || match self.supervisors().as_slice() {
-            [one] => Ok(*one),
-            others => Err(format!("supervisors: {others:?}")),
+        self.until("there is one supervisor", PATIENCE, || {
+            match self.supervisors().as_slice() {
+                [one] => Ok(*one),
+                others => Err(format!("supervisors: {others:?}")),
+            }
         })
     }
 
     /// What is left of instances: processes and files. Nothing, when they are gone.
     pub(crate) fn leftovers(&self) -> Vec<String> {
-        let mut left: Vec<String> =
-            self.processes().iter().map(|p| format!("process {} {}", p.pid, p.words.join(" "))).collect();
+        let mut left: Vec<String> = self
+            .processes()
+            .iter()
+            .map(|p| format!("process {} {}", p.pid, p.words.join(" ")))
+            .collect();
         let names = |folder: &Path| -> Vec<String> {
             let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-            entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+            entries
+                .map(|entry| entry.file_name().to_string_lossy().into_owned())
+                .collect()
         };
         let state = self.state();
         left.extend(
             names(&state)
                 .into_iter()
-                .filter(|name| !name.starts_with("state.db") && !["instances", "directory"].contains(&name.as_str()))
+                .filter(|name| {
+                    !name.starts_with("state.db") && !["instances", "directory"].contains(&name.as_str())
+                })
                 .map(|name| format!("file {name}")),
         );
         for folder in ["instances", "directory"] {
-            left.extend(names(&state.join(folder)).into_iter().map(|name| format!("{folder}/{name}")));
+            left.extend(
+                names(&state.join(folder))
+                    .into_iter()
+                    .map(|name| format!("{folder}/{name}")),
+            );
         }
         left
     }
@@ -201,9 +256,11 @@ impl Home {
     /// it is done may need a moment to end itself.
     #[track_caller]
     pub(crate) fn nothing_is_left(&self) {
-        self.until("nothing is left", Duration::from_secs(10), || match self.leftovers() {
-            left if left.is_empty() => Ok(()),
-            left => Err(left.join("\n")),
+        self.until("nothing is left", Duration::from_secs(10), || {
+            match self.leftovers() {
+                left if left.is_empty() => Ok(()),
+                left => Err(left.join("\n")),
+            }
         });
     }
 
@@ -217,9 +274,16 @@ impl Home {
             let _ = writeln!(text, "=== status {name}");
             let _ = writeln!(text, "{}", self.seaway(["status", name]).start().finish_quietly());
         }
-        let instances = fs::read_dir(self.state().join("instances")).into_iter().flatten().flatten();
+        let instances = fs::read_dir(self.state().join("instances"))
+            .into_iter()
+            .flatten()
+            .flatten();
         for instance in instances.map(|entry| entry.path()) {
-            let logs = fs::read_dir(instance.join("logs")).into_iter().flatten().flatten().map(|entry| entry.path());
+            let logs = fs::read_dir(instance.join("logs"))
+                .into_iter()
+                .flatten()
+                .flatten()
+                .map(|entry| entry.path());
             for log in std::iter::once(instance.join("supervisor.log")).chain(logs) {
                 let content = fs::read_to_string(&log).unwrap_or_default();
                 let lines: Vec<&str> = content.lines().collect();
@@ -266,18 +330,27 @@ impl Status {
 
     /// A text in it, by JSON pointer; empty when it is not there.
     pub(crate) fn text(&self, pointer: &str) -> &str {
-        self.0.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+        self.0
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
     }
 
     /// A number in it.
     pub(crate) fn number(&self, pointer: &str) -> u64 {
-        self.0.pointer(pointer).and_then(Value::as_u64).unwrap_or_else(|| panic!("no number {pointer} in {}", self.0))
+        self.0
+            .pointer(pointer)
+            .and_then(Value::as_u64)
+            .unwrap_or_else(|| panic!("no number {pointer} in {}", self.0))
     }
 
     /// All tasks.
     pub(crate) fn tasks(&self) -> Vec<&Value> {
         let roles = self.0["roles"].as_object().expect("there are roles");
-        roles.values().flat_map(|role| role["tasks"].as_array().expect("a role has tasks")).collect()
+        roles
+            .values()
+            .flat_map(|role| role["tasks"].as_array().expect("a role has tasks"))
+            .collect()
     }
 
     /// A task by its name.
@@ -290,19 +363,25 @@ impl Status {
     /// The process of a task; of one that runs.
     #[track_caller]
     pub(crate) fn pid(&self, task: &str) -> i32 {
-        self.running(task).unwrap_or_else(|| panic!("{task} does not run: {}", self.0))
+        self.running(task)
+            .unwrap_or_else(|| panic!("{task} does not run: {}", self.0))
     }
 
     /// The process of a task, if one runs.
     pub(crate) fn running(&self, task: &str) -> Option<i32> {
-        let found = self.tasks().into_iter().find(|candidate| candidate["name"] == task)?;
+        let found = self
+            .tasks()
+            .into_iter()
+            .find(|candidate| candidate["name"] == task)?;
         i32::try_from(found["pid"].as_i64()?).ok()
     }
 
     /// The processes of all tasks that run, by the tasks' names.
     pub(crate) fn pids(&self) -> Vec<(String, i32)> {
         let tasks = self.tasks().into_iter().filter_map(|task| task["name"].as_str());
-        tasks.filter_map(|name| Some((name.to_owned(), self.running(name)?))).collect()
+        tasks
+            .filter_map(|name| Some((name.to_owned(), self.running(name)?)))
+            .collect()
     }
 
     /// The address of an endpoint.
@@ -322,7 +401,10 @@ impl Status {
     /// The addresses of all endpoints.
     pub(crate) fn addresses(&self) -> Vec<String> {
         let endpoints = self.0["endpoints"].as_object().expect("there are endpoints");
-        endpoints.values().filter_map(|endpoint| endpoint["address"].as_str().map(str::to_owned)).collect()
+        endpoints
+            .values()
+            .filter_map(|endpoint| endpoint["address"].as_str().map(str::to_owned))
+            .collect()
     }
 
     /// Fails the test when somebody still listens on its ports.

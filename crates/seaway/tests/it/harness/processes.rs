@@ -23,14 +23,24 @@ impl Process {
         let strings = |file: &str| -> Option<Vec<String>> {
             let bytes = fs::read(folder.join(file)).ok()?;
             let parts = bytes.split(|byte| *byte == 0).filter(|part| !part.is_empty());
-            Some(parts.map(|part| String::from_utf8_lossy(part).into_owned()).collect())
+            Some(
+                parts
+                    .map(|part| String::from_utf8_lossy(part).into_owned())
+                    .collect(),
+            )
         };
-        Some(Self { pid, words: strings("cmdline")?, environment: strings("environ")? })
+        Some(Self {
+            pid,
+            words: strings("cmdline")?,
+            environment: strings("environ")?,
+        })
     }
 
     /// The value of a variable that it was started with.
     pub(crate) fn variable(&self, name: &str) -> Option<&str> {
-        self.environment.iter().find_map(|entry| entry.strip_prefix(name)?.strip_prefix('='))
+        self.environment
+            .iter()
+            .find_map(|entry| entry.strip_prefix(name)?.strip_prefix('='))
     }
 
     /// Whether it is a supervisor.
@@ -42,7 +52,10 @@ impl Process {
 /// All processes that can be looked into.
 pub(crate) fn all() -> Vec<Process> {
     let entries = fs::read_dir("/proc").expect("there is a /proc");
-    entries.flatten().filter_map(|entry| Process::of(entry.file_name().to_str()?.parse().ok()?)).collect()
+    entries
+        .flatten()
+        .filter_map(|entry| Process::of(entry.file_name().to_str()?.parse().ok()?))
+        .collect()
 }
 
 /// Sends a signal; whether there was somebody to get it.

@@ -27,7 +27,10 @@ pub(crate) fn python() -> &'static Path {
             .succeeded();
         let scheduler = home.status("environment").pid("scheduler-0");
         let process = Process::of(scheduler).expect("the scheduler runs");
-        let root = process.variable("VIRTUAL_ENV").expect("tasks know their environment").to_owned();
+        let root = process
+            .variable("VIRTUAL_ENV")
+            .expect("tasks know their environment")
+            .to_owned();
         home.down("environment");
         Path::new(&root).join("bin/python")
     })
@@ -72,7 +75,13 @@ impl Conversation {
             }
         });
         let stdin = child.stdin.take().expect("it is a pipe");
-        Self { child, name: name.to_owned(), stdin, lines, heard: Vec::new() }
+        Self {
+            child,
+            name: name.to_owned(),
+            stdin,
+            lines,
+            heard: Vec::new(),
+        }
     }
 
     /// The next line that it says.
@@ -89,7 +98,8 @@ impl Conversation {
 
     /// Tells it something.
     pub(crate) fn tell(&mut self, line: &str) {
-        writeln!(self.stdin, "{line}").unwrap_or_else(|error| panic!("`{}` does not listen: {error}", self.name));
+        writeln!(self.stdin, "{line}")
+            .unwrap_or_else(|error| panic!("`{}` does not listen: {error}", self.name));
     }
 }
 
