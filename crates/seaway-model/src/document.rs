@@ -38,6 +38,7 @@ pub use error::{DocumentError, DocumentErrors};
 pub use overrides::{Override, SET_ALIASES};
 pub use preset::{PRESETS, preset};
 pub use schema::schema;
+pub use suggest::nearest;
 
 use check::Checker;
 use error::{MOST, Problem, shorten};

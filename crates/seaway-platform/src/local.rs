@@ -32,6 +32,7 @@ use nix::sys::signal::Signal;
 use seaway_agent::{ProcessIdentity, boot_id, environment, host_name};
 use seaway_model::{
     Name,
+    document::nearest,
     plan::Plan,
     status::{MemoryKeeper, MemoryStatus, Target, TaskState, TaskStatus},
 };
@@ -100,8 +101,19 @@ impl LocalPlatform {
     }
 
     fn record(&self, name: &str) -> Result<InstanceRecord, PlatformError> {
-        let found = self.store()?.records().instance(name)?;
-        found.map_or_else(|| Err(self.not_found(name)), Ok)
+        self.find(name)?.map_or_else(|| Err(self.not_found(name)), Ok)
+    }
+
+    fn find(&self, name: &str) -> Result<Option<InstanceRecord>, PlatformError> {
+        if self.has_no_store() {
+            return Ok(None);
+        }
+        Ok(self.store()?.records().instance(name)?)
+    }
+
+    /// Whether nothing was ever kept here. Who only looks leaves it so.
+    fn has_no_store(&self) -> bool {
+        self.store.get().is_none() && !self.paths.store().exists()
     }
 
     /// The record of an instance whose processes are on this machine.
@@ -115,15 +127,14 @@ impl LocalPlatform {
     }
 
     fn not_found(&self, name: &str) -> PlatformError {
-        let names = self
-            .store()
-            .and_then(|store| Ok(store.records().instances()?))
-            .unwrap_or_default();
-        let nearest = names
-            .into_iter()
-            .map(|record| record.name)
-            .filter(|candidate| is_near(candidate.as_str(), name))
-            .min_by_key(|candidate| candidate.as_str().len().abs_diff(name.len()));
+        let names = if self.has_no_store() {
+            Vec::new()
+        } else {
+            let all = self.store().and_then(|store| Ok(store.records().instances()?));
+            all.unwrap_or_default()
+        };
+        let known = names.iter().map(|record| record.name.as_str());
+        let nearest = nearest(name, known).and_then(|near| near.parse().ok());
         PlatformError::NotFound {
             name: name.to_owned(),
             nearest,
@@ -413,16 +424,6 @@ fn remove_folder(folder: &Path) -> Result<(), PlatformError> {
     }
 }
 
-/// Whether two names differ by little: a prefix, or a letter or two.
-fn is_near(candidate: &str, name: &str) -> bool {
-    let common = candidate
-        .chars()
-        .zip(name.chars())
-        .take_while(|(a, b)| a == b)
-        .count();
-    common >= 3 && candidate.len().abs_diff(name.len()) <= 4
-}
-
 /// What to say when the disk that holds a folder has no room left.
 #[must_use]
 pub fn disk_is_full(folder: &Path) -> Option<String> {
@@ -511,8 +512,9 @@ impl Platform for LocalPlatform {
     }
 
     async fn observe(&self, name: &str) -> Result<Option<Observation>, PlatformError> {
-        let found = self.store()?.records().instance(name)?;
-        let Some(record) = found else { return Ok(None) };
+        let Some(record) = self.find(name)? else {
+            return Ok(None);
+        };
         let Some(record) = self.recover(record).await? else {
             return Ok(None);
         };
@@ -520,8 +522,7 @@ impl Platform for LocalPlatform {
     }
 
     async fn list(&self) -> Result<Vec<Name>, PlatformError> {
-        // Without a store there is nothing to list, and listing makes none.
-        if self.store.get().is_none() && !self.paths.store().exists() {
+        if self.has_no_store() {
             return Ok(Vec::new());
         }
         Ok(self

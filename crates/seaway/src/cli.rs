@@ -96,13 +96,10 @@ pub(crate) enum OutputFormat {
 
 /// Where documents come from.
 #[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("source").required(true).args(["preset", "file"]))]
 pub(crate) struct SourceArguments {
     /// A preset to start from: `dask`.
-    #[arg(
-        value_name = "PRESET",
-        conflicts_with = "file",
-        required_unless_present = "file"
-    )]
+    #[arg(value_name = "PRESET")]
     pub(crate) preset: Option<String>,
     /// A file with instance documents; `-` for standard input. They come up together.
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]

@@ -83,7 +83,6 @@ fn platform() -> Result<LocalPlatform, Failure> {
 /// Logs go to standard error: warnings for a command, more with `--verbose` or `SEAWAY_LOG`. A supervisor's standard
 /// error is its log file.
 fn start_tracing(verbose: u8, command: &Command) {
-    use std::io::IsTerminal;
     use tracing_subscriber::EnvFilter;
     let supervisor = matches!(command, Command::Supervise { .. });
     let default = match (supervisor, verbose) {
@@ -98,7 +97,7 @@ fn start_tracing(verbose: u8, command: &Command) {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_target(false)
-        .with_ansi(!supervisor && std::io::stderr().is_terminal() && output::wants_colour());
+        .with_ansi(false);
     if supervisor {
         subscriber.init();
     } else {

@@ -1,7 +1,8 @@
 //! "Did you mean": the nearest of the known words.
 
 /// The known word that was most likely meant, when one is near enough to be worth a guess.
-pub(super) fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+#[must_use]
+pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |word: &str| word.replace(['-', '_'], "").to_lowercase();
     let given = plain(given);
     // Somebody who writes a word of a thousand letters does not mean any of ours, and the distance is quadratic.

@@ -139,31 +139,39 @@ pub fn check(host: &str, port: u16, name: &Name) -> Result<(), PortError> {
 
 /// The process that listens on a port: `python3 (pid 123)`. Only processes of the same user can be seen.
 fn owner(port: u16) -> Option<String> {
-    let inodes: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
-        .iter()
-        .filter_map(|table| std::fs::read_to_string(table).ok())
-        .flat_map(|table| {
-            table
-                .lines()
-                .skip(1)
-                .filter_map(|line| listening_inode(line, port))
-                .collect::<Vec<_>>()
-        })
-        .collect();
-    let wanted: Vec<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
+    let wanted = listeners(port)?;
     let processes = std::fs::read_dir("/proc").ok()?;
     processes.flatten().find_map(|entry| {
         let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
-        std::fs::read_dir(entry.path().join("fd"))
-            .ok()?
-            .flatten()
-            .find(|descriptor| {
-                std::fs::read_link(descriptor.path())
-                    .is_ok_and(|target| wanted.iter().any(|socket| target.as_os_str() == socket.as_str()))
-            })?;
+        has_socket(pid, &wanted)?.then_some(())?;
         let name = std::fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
         Some(format!("`{}` (pid {pid})", name.trim()))
     })
+}
+
+/// Whether a process listens on a port; `None` where that cannot be seen.
+pub(crate) fn listens(pid: i32, port: u16) -> Option<bool> {
+    has_socket(pid, &listeners(port)?)
+}
+
+/// The sockets that listen on a port, as links to them read.
+fn listeners(port: u16) -> Option<Vec<String>> {
+    let tables: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
+        .iter()
+        .filter_map(|table| std::fs::read_to_string(table).ok())
+        .collect();
+    let lines = tables.iter().flat_map(|table| table.lines().skip(1));
+    let inodes = lines.filter_map(|line| listening_inode(line, port));
+    (!tables.is_empty()).then(|| inodes.map(|inode| format!("socket:[{inode}]")).collect())
+}
+
+/// Whether a process has one of these sockets open; `None` where that cannot be seen.
+fn has_socket(pid: i32, sockets: &[String]) -> Option<bool> {
+    let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+    Some(descriptors.flatten().any(|descriptor| {
+        std::fs::read_link(descriptor.path())
+            .is_ok_and(|target| sockets.iter().any(|socket| target.as_os_str() == socket.as_str()))
+    }))
 }
 
 /// The inode of the socket in a line of `/proc/net/tcp`, when it listens on the port.
@@ -194,6 +202,11 @@ mod tests {
             assert!(
                 message.contains(&format!("(pid {})", std::process::id())),
                 "{message}"
+            );
+            let own = i32::try_from(std::process::id()).unwrap();
+            assert_eq!(
+                (listens(own, port), listens(own, port ^ 1)),
+                (Some(true), Some(false))
             );
         }
         drop(listener);

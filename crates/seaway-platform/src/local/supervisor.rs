@@ -6,6 +6,7 @@
 //! tasks. What a task's process is called is written before and after it is started, and the process carries the
 //! same mark in its environment, so that there is no moment at which a process exists that nobody can find.
 
+mod addresses;
 mod adopt;
 mod announce;
 mod explain;

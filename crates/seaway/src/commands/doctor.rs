@@ -109,7 +109,10 @@ fn folder(what: &'static str, path: &Path) -> Check {
         );
     }
     let trial = path.join(".doctor");
-    let written = std::fs::write(&trial, "x").and_then(|()| std::fs::remove_file(&trial));
+    let written = std::fs::write(&trial, "x");
+    // A write that fails can leave an empty file.
+    let removed = std::fs::remove_file(&trial);
+    let written = written.and(removed);
     if !existed {
         // Looking should leave nothing behind.
         let _ = std::fs::remove_dir(path);

@@ -90,7 +90,7 @@ pub(crate) async fn run(arguments: UpArguments, platform: &LocalPlatform) -> Out
             take_down(platform, &own, &mut interrupts).await?;
             return Err(failure.hint("with --detach it stays, for `seaway status` and `seaway logs`"));
         }
-        let name = names.first().map_or("NAME", Name::as_str);
+        let name = one_name(&names);
         return Err(failure.hint(format!(
             "`seaway logs {name}` shows what its tasks wrote; `seaway down {name}` removes it"
         )));
@@ -99,7 +99,10 @@ pub(crate) async fn run(arguments: UpArguments, platform: &LocalPlatform) -> Out
     if !attached {
         return Ok(0);
     }
-    output::say("\nCtrl-C takes it down.");
+    output::say(&format!(
+        "\nCtrl-C takes it down. `seaway status {0}` and `seaway logs {0}` show more.",
+        one_name(&names)
+    ));
     stay(platform, &names, &own, &mut interrupts).await
 }
 
@@ -219,7 +222,11 @@ async fn take_down(
         };
         if gone.is_some() {
             live.clear();
-            output::say(&format!("{} down, nothing left", join(names)));
+            output::say(&format!(
+                "{} {} down, nothing left",
+                join(names),
+                if names.len() == 1 { "is" } else { "are" }
+            ));
             return Ok(());
         }
         output::say("forcing");
@@ -236,6 +243,11 @@ async fn ask_to_go(platform: &LocalPlatform, names: &[Name], forced: bool) -> Re
         }
     }
     Ok(())
+}
+
+/// The name to show in advice: the instance's own when there is one.
+fn one_name(names: &[Name]) -> &str {
+    if let [name] = names { name.as_str() } else { "NAME" }
 }
 
 fn join(names: &[Name]) -> String {

@@ -62,7 +62,7 @@ fn a_terminal_shows_roles_and_urls_and_control_c_takes_it_down() {
             expect("Ctrl-C takes it down"),
             control_c(),
             expect(r"taking it down \(Ctrl-C again to force\)"),
-            expect("dask down, nothing left"),
+            expect("dask is down, nothing left"),
         ],
     );
     assert_eq!(code, 0, "{shown}");
@@ -84,7 +84,7 @@ fn control_c_while_it_starts_takes_it_down_and_a_second_one_forces() {
             expect("was sent SIGINT"),
             control_c(),
             expect("forcing"),
-            expect("dask down, nothing left"),
+            expect("dask is down, nothing left"),
         ],
     );
     assert_eq!(code, 130, "{shown}");

@@ -85,7 +85,7 @@ fn a_document_that_is_wrong_keeps_the_others_from_starting() {
         .seaway(["up", "--detach", "--file", &file])
         .run()
         .with_code(2);
-    assert!(up.stderr.contains("both.yaml:13:3: unknown key `workes`"), "{up}");
+    assert!(up.stderr.contains("both.yaml:14:3: unknown key `workes`"), "{up}");
     assert!(!home.state_home().exists());
     let named = home.seaway([
         "up",
@@ -181,4 +181,41 @@ fn up_waits_until_a_changed_document_has_taken_effect() {
             after.summary()
         );
     }
+}
+
+#[test]
+fn a_scheduler_that_moves_takes_the_notebook_along() {
+    let home = Home::heavy();
+    let file = home.path("dask.yaml").display().to_string();
+    let up = |endpoints: &str| {
+        let document = format!(
+            "apiVersion: seaway.dev/v1alpha1\nkind: Dask\nmetadata: {{name: dask}}\nspec:\n  workers: {{replicas: 0}}\n\
+             {endpoints}"
+        );
+        home.file("dask.yaml", document);
+        home.seaway(["up", "--detach", "--file", &file]).run().succeeded()
+    };
+    up("");
+    let before = home.status("dask");
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    up(&format!("  endpoints: {{client: {{port: {port}}}}}\n"));
+    let after = home.until_status("dask", "all moved", |status| {
+        let moved = |task| status.running(task).is_some_and(|pid| pid != before.pid(task));
+        status.state() == "Ready" && moved("scheduler-0") && moved("notebook-0")
+    });
+    assert_eq!(after.address("client"), format!("127.0.0.1:{port}"));
+    let notebook = Process::of(after.pid("notebook-0")).unwrap();
+    assert_eq!(
+        notebook.variable("DASK_SCHEDULER_ADDRESS"),
+        Some(after.url("client"))
+    );
+    assert_eq!(
+        after.address("dashboard"),
+        before.address("dashboard"),
+        "what did not change stays"
+    );
 }

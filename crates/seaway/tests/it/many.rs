@@ -100,6 +100,37 @@ fn the_loser_of_two_ups_does_not_disturb_the_winner() {
 }
 
 #[test]
+fn instances_of_two_users_that_start_at_once_find_ports_of_their_own() {
+    // Their stores know nothing of each other, and both would like the usual ports.
+    let (first, second) = (Home::heavy(), Home::new());
+    let up = |home: &Home| {
+        home.seaway(["up", "dask", "--detach", "--set", "notebook.enabled=false"])
+            .start()
+    };
+    let (one, other) = (up(&first), up(&second));
+    for (home, up) in [(&first, one), (&second, other)] {
+        let up = up.finish();
+        assert_eq!(up.code, Some(0), "{up}\n{}", home.report());
+    }
+    let (one, other) = (first.status("dask"), second.status("dask"));
+    let addresses: BTreeSet<String> = [one.addresses(), other.addresses()]
+        .concat()
+        .into_iter()
+        .collect();
+    assert_eq!(addresses.len(), 4, "{addresses:?}");
+    for (home, status) in [(&first, &one), (&second, &other)] {
+        let task = status.task("worker-0")["pid"].as_u64().unwrap();
+        let worker = crate::harness::processes::Process::of(i32::try_from(task).unwrap()).unwrap();
+        assert_eq!(
+            worker.variable("DASK_SCHEDULER_ADDRESS"),
+            Some(status.url("client"))
+        );
+        home.down("dask");
+        home.nothing_is_left();
+    }
+}
+
+#[test]
 fn twenty_instances_side_by_side_do_not_meet_on_any_port() {
     const NUMBER: usize = 20;
     let home = Home::heavy();

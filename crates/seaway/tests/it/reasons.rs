@@ -1,6 +1,6 @@
 //! Whenever something is not up, it is said why, in words, with what to do.
 
-use std::{fs, net::TcpListener, path::Path, process::Command};
+use std::{fs, net::TcpListener};
 
 use insta::assert_snapshot;
 
@@ -83,7 +83,12 @@ fn an_address_of_another_machine_is_refused() {
         .arguments(["--set", "endpoints.client.host=192.0.2.1"])
         .run()
         .with_code(1);
-    filters(&home).bind(|| assert_snapshot!(without_numbers(&up.stderr), @""));
+    filters(&home).bind(|| {
+        assert_snapshot!(without_numbers(&up.stderr), @"
+    error: port N (client) cannot be bound at `N.N.N.N`: Cannot assign requested address (os error N)
+    hint: the host under spec.endpoints must be an address of this machine
+    ")
+    });
     home.nothing_is_left();
 }
 
@@ -92,10 +97,13 @@ fn no_python() {
     let home = Home::new();
     let path = folder_with_programs(&home, &["sh", "env", "sleep"]);
     let up = home.seaway(UP).env("PATH", &path).run().with_code(5);
-    filters(&home).bind(|| assert_snapshot!(error(&up), @""));
+    filters(&home).bind(|| assert_snapshot!(error(&up), @"
+    error: dask is not ready: Python 3.10 or newer was not found on PATH; Debian and Ubuntu: `sudo apt install python3 python3-venv`; macOS: `brew install python`; conda: `conda create -n seaway python=3.12` and `conda activate seaway`; uv: `uv python install 3.12`
+    hint: `seaway logs dask` shows what its tasks wrote; `seaway down dask` removes it
+    "));
     let status = home.status("dask");
     assert_eq!(status.state(), "Failed");
-    filters(&home).bind(|| assert_snapshot!(status.reason(), @""));
+    filters(&home).bind(|| assert_snapshot!(status.reason(), @"Python 3.10 or newer was not found on PATH; Debian and Ubuntu: `sudo apt install python3 python3-venv`; macOS: `brew install python`; conda: `conda create -n seaway python=3.12` and `conda activate seaway`; uv: `uv python install 3.12`"));
     for task in status.tasks() {
         assert_eq!(task["reason"], "cannot start: its software is missing", "{task}");
     }
@@ -114,7 +122,14 @@ fn a_package_that_cannot_be_installed() {
         .within(PATIENCE * 5)
         .run()
         .with_code(5);
-    filters(&home).bind(|| assert_snapshot!(error(&up), @""));
+    let said = error(&up);
+    for part in [
+        "error: dask is not ready: package `no-such-package-seaway-test` cannot be installed: ",
+        "No matching distribution found for no-such-package-seaway-test",
+        "; check its name and version, and that it supports this Python",
+    ] {
+        assert!(said.contains(part), "{up}");
+    }
     let status = home.status("dask");
     assert_eq!(status.state(), "Failed");
     assert!(
@@ -142,7 +157,10 @@ fn an_environment_that_is_not_there() {
         .arguments(["--set", "python.environment=nowhere"])
         .run()
         .with_code(5);
-    filters(&home).bind(|| assert_snapshot!(error(&up), @""));
+    filters(&home).bind(|| assert_snapshot!(error(&up), @"
+    error: dask is not ready: the Python environment `[HOME]/nowhere` does not exist; make one with `python3 -m venv [HOME]/nowhere` and `[HOME]/nowhere/bin/pip install …`
+    hint: `seaway logs dask` shows what its tasks wrote; `seaway down dask` removes it
+    "));
     home.down("dask");
     home.nothing_is_left();
 }
@@ -158,7 +176,12 @@ fn a_command_that_is_not_found() {
         .arguments(["--set", &fake.setting()])
         .run()
         .with_code(5);
-    filters(&home).bind(|| assert_snapshot!(error(&up), @""));
+    filters(&home).bind(|| {
+        assert_snapshot!(error(&up), @"
+    error: dask is not ready: scheduler: command not found: `dask` is not in [HOME]/empty/bin, [HOME]/programs
+    hint: `seaway logs dask` shows what its tasks wrote; `seaway down dask` removes it
+    ")
+    });
     let status = home.status("dask");
     assert_eq!(
         (status.state(), status.number("/roles/scheduler/restarts")),
@@ -186,7 +209,10 @@ fn a_crash_at_the_start_is_given_up_with_its_last_lines() {
         .arguments(["--set", &fake.setting()])
         .run()
         .with_code(5);
-    filters(&home).bind(|| assert_snapshot!(error(&up), @""));
+    filters(&home).bind(|| assert_snapshot!(error(&up), @"
+    error: dask is not ready: scheduler: ended with code 1: ValueError: the moon is in the wrong phase (given up after 5 tries)
+    hint: `seaway logs dask` shows what its tasks wrote; `seaway down dask` removes it
+    "));
     let status = home.status("dask");
     let scheduler = status.task("scheduler-0");
     assert_eq!(status.state(), "Failed");
@@ -282,42 +308,14 @@ fn a_scheduler_that_is_killed_is_the_reason_while_it_is_away() {
     home.nothing_is_left();
 }
 
-/// A small disk, mounted in a home for as long as this lives.
-struct Disk<'a>(&'a Path);
-
-impl<'a> Disk<'a> {
-    /// Mounts one; says why it cannot.
-    fn mount(at: &'a Path) -> Result<Self, String> {
-        fs::create_dir_all(at).map_err(|error| error.to_string())?;
-        let mount = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=8m,mode=700", "tmpfs"])
-            .arg(at)
-            .output();
-        match mount {
-            Ok(output) if output.status.success() => Ok(Self(at)),
-            Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
-            Err(error) => Err(error.to_string()),
-        }
-    }
-}
-
-impl Drop for Disk<'_> {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.0).status();
-    }
-}
-
 #[test]
 fn a_disk_that_is_full_is_said_and_takes_nothing_down() {
-    let home = Home::heavy();
+    let mut home = Home::heavy();
     let at = home.state_home();
-    let disk = match Disk::mount(&at) {
-        Ok(disk) => disk,
-        Err(why) => {
-            println!("skipped: a small disk cannot be mounted (root can): {why}");
-            return;
-        }
-    };
+    if let Err(why) = home.mount_small_disk(&at) {
+        println!("skipped: a small disk cannot be mounted (root can): {why}");
+        return;
+    }
     let before = home.up("dask", &[]);
     assert!(before.0.get("notes").is_none(), "{}", before.0);
     let fill = at.join("fill");
@@ -361,6 +359,8 @@ fn a_disk_that_is_full_is_said_and_takes_nothing_down() {
         "{other}"
     );
 
+    // What is open is not given back when it is removed.
+    drop(file);
     fs::remove_file(&fill).unwrap();
     let after = home.until_status("dask", "it is ready, and no disk is full", |status| {
         status.state() == "Ready"
@@ -370,7 +370,6 @@ fn a_disk_that_is_full_is_said_and_takes_nothing_down() {
     assert_eq!(after.pid("scheduler-0"), before.pid("scheduler-0"));
     home.seaway(["down", "--all"]).run().succeeded();
     home.nothing_is_left();
-    drop(disk);
 }
 
 #[test]

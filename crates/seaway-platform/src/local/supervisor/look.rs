@@ -111,7 +111,7 @@ impl Supervisor {
                     .judge(key, question, answer)
                     .map_err(|reason| self.in_words(key, &reason)),
             };
-            match verdict {
+            match verdict.and_then(|()| self.answered_itself(key, now)) {
                 Ok(()) => self.found_ready(key, now),
                 Err(reason) => self.found_not_ready(key, &reason, now),
             }
@@ -154,6 +154,61 @@ impl Supervisor {
                 .text(template, &key.0, key.1)
                 .map_err(|error| NotReady::Unassigned(error.to_string()))
         })
+    }
+
+    /// Whether it was a task of this instance that answered. Another program may have taken the port before our task
+    /// could, and give the same answers: a cluster of another user. The task that should have the port is started
+    /// again then, with another port where that is possible.
+    fn answered_itself(&mut self, key: &Key, now: Instant) -> Result<(), String> {
+        let starts = self
+            .tasks
+            .get(key)
+            .and_then(|task| task.run())
+            .is_some_and(|run| run.ready_since.is_none());
+        let Some(role) = self.role(&key.0).filter(|_| starts).cloned() else {
+            return Ok(());
+        };
+        let at = match &role.ready.check {
+            Check::Http(http) => &http.at,
+            Check::Tcp(at) => at,
+            Check::Running | Check::Command(_) => return Ok(()),
+        };
+        let of = at.role.as_ref().unwrap_or(&role.name);
+        let asked = self.ports.iter().find(|port| {
+            port.role == *of && port.name == at.port && (at.role.is_some() || port.index == key.1)
+        });
+        let Some(asked) = asked.filter(|asked| !self.has_port(asked)) else {
+            return Ok(());
+        };
+        let reason = match ports::check(&asked.host, asked.port, &asked.name) {
+            Err(taken) => taken.to_string(),
+            // Whoever it was has gone in between.
+            Ok(()) => "does not answer yet".to_owned(),
+        };
+        if at.role.is_none()
+            && let Some(task) = self.tasks.get_mut(key)
+        {
+            tracing::warn!(
+                task = task.record.name(),
+                reason,
+                "another program answers in its place"
+            );
+            task.stop(&role.stop, false, false, now);
+        }
+        Err(reason)
+    }
+
+    /// Whether the task that a port belongs to listens on it, as far as one can see.
+    fn has_port(&self, port: &PortRecord) -> bool {
+        let holder = self.tasks.get(&(port.role.clone(), port.index));
+        let Some(run) = holder.and_then(|task| task.run()) else {
+            return false;
+        };
+        let listens = |pid| ports::listens(pid, port.port).unwrap_or(true);
+        listens(run.process.pid)
+            || identity::marked(&self.record.id)
+                .iter()
+                .any(|marked| marked.start_id == run.start_id && listens(marked.process.pid))
     }
 
     fn found_ready(&mut self, key: &Key, now: Instant) {

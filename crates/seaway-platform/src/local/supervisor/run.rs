@@ -24,7 +24,6 @@ use crate::local::{
     cgroup::Cgroup,
     logs,
     paths::private_folder,
-    ports,
     store::{StoreError, TaskTarget},
 };
 
@@ -40,7 +39,7 @@ impl Supervisor {
             return;
         };
         let dependencies = self.dependencies(&role);
-        let revision = role.revision(self.plan());
+        let revision = self.revision(&role, key.1);
         let forced = self.is_forced(&key.0);
         let blocked = self.record.blocked.is_some();
         let Some(task) = self.tasks.get_mut(key) else {
@@ -61,7 +60,7 @@ impl Supervisor {
                 } else if let Err(reason) = dependencies {
                     waiting(task, reason);
                 } else {
-                    self.start(key, &role, &revision, now);
+                    self.start(key, &role, now);
                 }
             }
             Phase::Running(run) => {
@@ -136,8 +135,8 @@ impl Supervisor {
             .retain(|port| (&port.role, port.index) != (&key.0, key.1));
     }
 
-    fn start(&mut self, key: &Key, role: &Role, revision: &str, now: Instant) {
-        match self.try_start(key, role, revision, now) {
+    fn start(&mut self, key: &Key, role: &Role, now: Instant) {
+        match self.try_start(key, role, now) {
             Ok(()) => {}
             Err(NotStarted::Store(error)) => {
                 // Without the note that this start exists, a process could be lost. Later.
@@ -164,18 +163,10 @@ impl Supervisor {
         }
     }
 
-    fn try_start(&mut self, key: &Key, role: &Role, revision: &str, now: Instant) -> Result<(), NotStarted> {
+    fn try_start(&mut self, key: &Key, role: &Role, now: Instant) -> Result<(), NotStarted> {
         let (name, index) = key;
-        for port in self
-            .ports
-            .iter()
-            .filter(|port| port.role == *name && port.index == *index)
-        {
-            ports::check(&port.host, port.port, &port.name).map_err(|error| NotStarted::Reason {
-                reason: error.to_string(),
-                passing: true,
-            })?;
-        }
+        self.claim_ports(key, role)?;
+        let revision = self.revision(role, *index);
         let start_id = hex::encode(rand::random::<[u8; 8]>());
         let prepared = self.prepared.clone().unwrap_or_default();
         let launch = self
@@ -197,7 +188,7 @@ impl Supervisor {
         let again = task.record.start_id.is_some();
         task.record.start_id = Some(start_id.clone());
         task.record.process = None;
-        task.record.revision = Some(revision.to_owned());
+        task.record.revision = Some(revision);
         task.record.restarts += u32::from(again);
         let task_name = task.record.name();
         let (cgroup, keeper) = memory_limit(
@@ -383,7 +374,7 @@ fn self_sufficient(role: &Role, dependencies: bool) -> bool {
 }
 
 /// Why a task was not started.
-enum NotStarted {
+pub(super) enum NotStarted {
     Store(StoreError),
     Reason { reason: String, passing: bool },
 }

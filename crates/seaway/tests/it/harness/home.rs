@@ -1,6 +1,7 @@
 //! A home for one test: its own state folder, in which nothing may be left.
 
 use std::{
+    ffi::OsStr,
     fmt::Write as _,
     fs::{self, File},
     path::{Path, PathBuf},
@@ -44,6 +45,8 @@ impl Heavy {
 #[derive(Debug)]
 pub(crate) struct Home {
     folder: TempDir,
+    /// Disks to be taken out of it at its end.
+    mounts: Vec<PathBuf>,
     heavy: Option<Heavy>,
 }
 
@@ -59,7 +62,11 @@ impl Home {
             .tempdir_in(reaper::homes())
             .expect("a folder can be made");
         fs::create_dir(folder.path().join("tmp")).expect("a folder can be made");
-        Self { folder, heavy: None }
+        Self {
+            folder,
+            mounts: Vec::new(),
+            heavy: None,
+        }
     }
 
     /// A home for a test with real clusters. Waits until it is its turn, and for the Python environment.
@@ -96,6 +103,19 @@ impl Home {
     /// The state folder of Seaway.
     pub(crate) fn state(&self) -> PathBuf {
         self.state_home().join("seaway")
+    }
+
+    /// Puts a small disk in a place of it; says why it cannot.
+    pub(crate) fn mount_small_disk(&mut self, at: &Path) -> Result<(), String> {
+        fs::create_dir_all(at).map_err(|error| error.to_string())?;
+        let mount = ["-t", "tmpfs", "-o", "size=8m,mode=700", "tmpfs"].map(OsStr::new);
+        let mount = Invocation::new("mount", mount).arguments([at]).run();
+        if mount.code == Some(0) {
+            self.mounts.push(at.to_owned());
+            Ok(())
+        } else {
+            Err(mount.stderr.trim().to_owned())
+        }
     }
 
     /// Sets a command up for this home.
@@ -308,6 +328,11 @@ impl Drop for Home {
         });
         for process in self.processes() {
             processes::kill_hard(process.pid);
+        }
+        for mount in &self.mounts {
+            Invocation::new("umount", ["-l".as_ref(), mount.as_os_str()])
+                .start()
+                .finish_quietly();
         }
         if let Err(left) = gone {
             let text = format!("left after `seaway down --all --force`:\n{left}\n{down}");
