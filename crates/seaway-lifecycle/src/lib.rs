@@ -138,14 +138,22 @@ pub async fn wait_until_settled(
 ) -> Result<Vec<InstanceStatus>, LifecycleError> {
     loop {
         let mut all = Vec::new();
+        // What is seen of an earlier document says nothing of how the new one goes.
+        let mut followed = true;
         for name in names {
-            if let Some(status) = observe(platform, name.as_str()).await? {
-                all.push(status);
+            if let Some(observation) = platform.observe(name.as_str()).await? {
+                followed &= observation.followed;
+                all.push(status(platform.kind(), &observation));
             }
         }
-        look(&all);
-        let settled = |status: &InstanceStatus| matches!(status.state, State::Failed | State::Stopped);
-        if all.len() < names.len() || all.iter().any(settled) || all.iter().all(|s| s.state == State::Ready) {
+        let failed = |status: &InstanceStatus| matches!(status.state, State::Failed | State::Stopped);
+        let settled = all.len() < names.len()
+            || all.iter().any(failed)
+            || all.iter().all(|status| status.state == State::Ready);
+        if followed || !settled {
+            look(&all);
+        }
+        if followed && settled {
             return Ok(all);
         }
         platform.changed(Duration::from_secs(1)).await?;

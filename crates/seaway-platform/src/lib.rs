@@ -159,6 +159,8 @@ pub struct Observation {
     pub created: Timestamp,
     /// Whether it has been ready once.
     pub was_ready: bool,
+    /// Whether what is wanted now has been taken up; until then the rest is about what was wanted before.
+    pub followed: bool,
     /// What is being done before the first task can start.
     pub preparing: Option<String>,
     /// Why nothing can start, or why everything ended.

@@ -278,6 +278,7 @@ impl LocalPlatform {
                     was_ready: false,
                     preparing: None,
                     blocked: None,
+                    followed: 0,
                     notes: Vec::new(),
                     announcements: Vec::new(),
                 })?;
@@ -372,6 +373,7 @@ impl LocalPlatform {
             target: record.target,
             created: record.created,
             was_ready: record.was_ready,
+            followed: ended || record.followed == record.generation,
             preparing: record.preparing,
             blocked: if ended {
                 Some("the machine was started anew".to_owned())

@@ -143,15 +143,16 @@ pub(crate) struct UpArguments {
                              too long. The command returns when nothing of the instance is left: no process, no file, no \
                              entry in a directory."
 )]
+#[command(group = clap::ArgGroup::new("which").required(true).args(["names", "all", "file"]))]
 pub(crate) struct DownArguments {
     /// The instances.
-    #[arg(value_name = "NAME", required_unless_present_any = ["all", "file"])]
+    #[arg(value_name = "NAME")]
     pub(crate) names: Vec<String>,
     /// All instances.
-    #[arg(long, conflicts_with_all = ["names", "file"])]
+    #[arg(long)]
     pub(crate) all: bool,
     /// The instances of a file with documents; `-` for standard input.
-    #[arg(short, long, value_name = "FILE", conflicts_with = "names", value_hint = ValueHint::FilePath)]
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) file: Option<PathBuf>,
     /// Do not give tasks time to end well.
     #[arg(long)]

@@ -121,6 +121,8 @@ pub struct InstanceRecord {
     pub preparing: Option<String>,
     /// Why nothing can start.
     pub blocked: Option<String>,
+    /// The generation that the supervisor has seen and acted upon. What it wrote is about this one.
+    pub followed: i64,
     /// Things to know.
     pub notes: Vec<String>,
     /// Where it is announced.
@@ -223,7 +225,7 @@ CREATE TABLE instances (
     name TEXT PRIMARY KEY, id TEXT NOT NULL, document TEXT NOT NULL, plan TEXT NOT NULL,
     generation INTEGER NOT NULL, target TEXT NOT NULL, created INTEGER NOT NULL, host TEXT NOT NULL, boot TEXT NOT NULL,
     supervisor_pid INTEGER, supervisor_started TEXT,
-    was_ready INTEGER NOT NULL DEFAULT 0, preparing TEXT, blocked TEXT,
+    was_ready INTEGER NOT NULL DEFAULT 0, preparing TEXT, blocked TEXT, followed INTEGER NOT NULL DEFAULT 0,
     notes TEXT NOT NULL DEFAULT '[]', announcements TEXT NOT NULL DEFAULT '[]'
 ) STRICT;
 CREATE TABLE scales (
@@ -470,7 +472,8 @@ impl Records<'_> {
     /// Notes what the supervisor sees of the instance as a whole.
     pub fn set_observed(self, record: &InstanceRecord) -> Result<(), StoreError> {
         self.run(
-            "UPDATE instances SET was_ready = ?2, preparing = ?3, blocked = ?4, notes = ?5, announcements = ?6
+            "UPDATE instances SET was_ready = ?2, preparing = ?3, blocked = ?4, notes = ?5, announcements = ?6,
+                 followed = ?7
              WHERE name = ?1",
             params![
                 record.name.as_str(),
@@ -478,7 +481,8 @@ impl Records<'_> {
                 record.preparing,
                 record.blocked,
                 json(&record.notes)?,
-                json(&record.announcements)?
+                json(&record.announcements)?,
+                record.followed
             ],
         )?;
         Ok(())
@@ -648,6 +652,7 @@ fn read_instance(row: &Row<'_>) -> Result<InstanceRecord, StoreError> {
         was_ready: row.get("was_ready")?,
         preparing: row.get("preparing")?,
         blocked: row.get("blocked")?,
+        followed: row.get("followed")?,
         notes: from_json("list of notes", &text("notes")?)?,
         announcements: from_json("list of announcements", &text("announcements")?)?,
     })

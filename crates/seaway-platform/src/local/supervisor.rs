@@ -167,6 +167,10 @@ pub async fn supervise(paths: &Paths, name: &str) -> Result<(), SupervisorError>
     let (events, mut happened) = mpsc::unbounded_channel();
     let mut supervisor = Supervisor::new(paths, files, store, record, events)?;
     supervisor.adopt()?;
+    if supervisor.record.followed != supervisor.record.generation {
+        // Asked for while nobody was there to see it.
+        supervisor.try_again();
+    }
     supervisor.write();
     supervisor.take_office()?;
     loop {
@@ -302,6 +306,10 @@ impl Supervisor {
             self.announce();
         } else if self.take_down(now).await {
             return false;
+        }
+        if self.record.followed != self.record.generation {
+            self.record.followed = self.record.generation;
+            self.record_changed = true;
         }
         self.write();
         true

@@ -244,6 +244,17 @@ fn logs_are_followed_until_the_instance_is_gone() {
             Err(watched)
         }
     });
+    home.seaway(["scale", "dask", "worker=3", "--timeout", "1ms"])
+        .run()
+        .with_code(1);
+    home.until("the change is printed", PATIENCE, || {
+        let watched = std::fs::read_to_string(home.path("watched")).unwrap_or_default();
+        if watched.contains("0/3") {
+            Ok(())
+        } else {
+            Err(watched)
+        }
+    });
     let log = std::fs::read_dir(home.state().join("instances"))
         .unwrap()
         .flatten()

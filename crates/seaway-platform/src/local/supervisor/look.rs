@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, HashMap};
 
 use seaway_agent::{
     http::HttpError,
+    identity,
     probe::{Answer, NotReady, Question},
 };
 use seaway_model::{plan::Check, status::TaskState};
 use tokio::time::Instant;
 
 use super::{Event, Key, Supervisor};
+use crate::local::{ports, store::PortRecord};
 
 /// The tasks that ask one question, with the start that each asks for.
 type Askers = Vec<(Key, String)>;
