@@ -25,6 +25,18 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Whether nobody reads standard output any more. Who waits for something to print would learn that only from
+/// printing it (`seaway logs --follow | head -1`).
+pub(crate) fn reader_is_gone() -> bool {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    let output = std::io::stdout();
+    let mut descriptors = [PollFd::new(std::os::fd::AsFd::as_fd(&output), PollFlags::empty())];
+    poll(&mut descriptors, PollTimeout::ZERO).is_ok()
+        && descriptors[0]
+            .revents()
+            .is_some_and(|seen| seen.contains(PollFlags::POLLERR))
+}
+
 /// Whether colours are welcome at all.
 pub(crate) fn wants_colour() -> bool {
     std::env::var_os(environment::NO_COLOR).is_none_or(|value| value.is_empty())

@@ -54,6 +54,9 @@ pub(crate) async fn run(arguments: LogsArguments, platform: &LocalPlatform) -> O
             writeln!(output, "{}{}", prefix(&line.task), line.text)?;
         }
         output.flush()?;
+        if crate::output::reader_is_gone() {
+            return Ok(0);
+        }
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
             _ = tokio::signal::ctrl_c() => return Ok(0),
