@@ -140,6 +140,8 @@ fn scheduler(spec: &DaskSpec) -> Result<Role, TemplateError> {
         Template::literal(HTTP_ROUTES),
     );
     env.insert("PYTHONPATH".into(), "${file.routes}".parse()?);
+    // The scheduler makes a scratch folder too, and has no option for where.
+    env.insert("DASK_TEMPORARY_DIRECTORY".into(), "${scratch}".parse()?);
     Ok(Role {
         name: SCHEDULER,
         replicas: 1,

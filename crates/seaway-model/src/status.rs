@@ -1,7 +1,7 @@
 //! How an instance is: what `seaway status` shows and what `--output json` promises.
 //!
-//! Status is computed from what is observed at the moment ([`InstanceStatus::compute`] is a pure function of it),
-//! never from remembered events.
+//! Status is computed from what is observed at the moment, never from remembered events: [`overall`] and
+//! [`RoleStatus::compute`] are pure functions of it.
 
 use std::{collections::BTreeMap, path::PathBuf};
 

@@ -91,7 +91,7 @@ fn run(options: &Options) -> Outcome<()> {
         let bytes = fs::metadata(Lab::SEAWAY)?.len();
         report.goal("size of the binary", mega(bytes), Goal::new(15.0, "MB"));
     }
-    println!("{}", machine(load));
+    println!("{}", machine(&load));
     println!("{}", report.text());
     Ok(())
 }
@@ -461,7 +461,7 @@ fn load_average() -> String {
     text.split(' ').next().unwrap_or("?").to_owned()
 }
 
-fn machine(load: String) -> String {
+fn machine(load: &str) -> String {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu
         .lines()
@@ -523,6 +523,7 @@ impl Sample {
 }
 
 /// What should not be exceeded.
+#[derive(Clone, Copy)]
 struct Goal {
     most: f64,
     unit: &'static str,

@@ -87,7 +87,7 @@ fn an_address_of_another_machine_is_refused() {
         assert_snapshot!(without_numbers(&up.stderr), @"
     error: port N (client) cannot be bound at `N.N.N.N`: Cannot assign requested address (os error N)
     hint: the host under spec.endpoints must be an address of this machine
-    ")
+    ");
     });
     home.nothing_is_left();
 }
@@ -180,7 +180,7 @@ fn a_command_that_is_not_found() {
         assert_snapshot!(error(&up), @"
     error: dask is not ready: scheduler: command not found: `dask` is not in [HOME]/empty/bin, [HOME]/programs
     hint: `seaway logs dask` shows what its tasks wrote; `seaway down dask` removes it
-    ")
+    ");
     });
     let status = home.status("dask");
     assert_eq!(

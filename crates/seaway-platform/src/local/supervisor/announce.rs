@@ -37,7 +37,7 @@ impl Supervisor {
         }
     }
 
-    fn tell_directories(&mut self, endpoints: Vec<Endpoint>) {
+    pub(super) fn tell_directories(&mut self, endpoints: Vec<Endpoint>) {
         // The incarnation owns the entry: a supervisor that takes over takes the entry over with the rest.
         let Ok(owner) = self.record.id.parse() else { return };
         let mut entry = Entry::new(

@@ -19,6 +19,10 @@ impl Supervisor {
     pub(super) async fn take_down(&mut self, now: Instant) -> bool {
         self.cancel_preparation();
         if !self.plan().discovery.is_empty() && !self.withdrawn {
+            if self.announced.is_empty() {
+                // An earlier supervisor may have announced what this one never did.
+                self.tell_directories(Vec::new());
+            }
             for failure in self.announcer.withdraw(WITHDRAW_WITHIN).await {
                 tracing::warn!(directory = failure.directory, error = %failure.error, "could not be withdrawn");
             }

@@ -3,9 +3,16 @@
 use std::{
     ffi::{OsStr, OsString},
     io::{Read, Write},
-    process::{Child, Command, ExitStatus, Stdio},
+    os::unix::process::CommandExt,
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
     thread::{self, JoinHandle},
     time::Duration,
+};
+
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
 };
 
 use super::{PATIENCE, until};
@@ -35,8 +42,8 @@ pub(crate) struct Output {
 pub(crate) struct Running {
     child: Child,
     shown: String,
-    stdout: Option<JoinHandle<String>>,
-    stderr: Option<JoinHandle<String>>,
+    stdout: Reader,
+    stderr: Reader,
     within: Duration,
 }
 
@@ -113,6 +120,7 @@ impl Invocation {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            .process_group(0)
             .spawn()
             .unwrap_or_else(|error| panic!("`{}` cannot be started: {error}", self.shown));
         let mut stdin = child.stdin.take();
@@ -120,8 +128,8 @@ impl Invocation {
         // A command that does not read its input must not hold the test up.
         thread::spawn(move || stdin.as_mut().map(|stdin| stdin.write_all(&input)));
         Running {
-            stdout: child.stdout.take().map(read_all),
-            stderr: child.stderr.take().map(read_all),
+            stdout: Reader::start(child.stdout.take().expect("it is a pipe")),
+            stderr: Reader::start(child.stderr.take().expect("it is a pipe")),
             child,
             shown: self.shown,
             within: self.within,
@@ -134,13 +142,32 @@ impl Invocation {
     }
 }
 
-fn read_all(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
-    thread::spawn(move || {
-        let mut bytes = Vec::new();
-        // What was read before an error is what can be shown.
-        let _ = from.read_to_end(&mut bytes);
-        String::from_utf8_lossy(&bytes).into_owned()
-    })
+/// Reads a pipe to its end in the background.
+#[derive(Debug)]
+struct Reader {
+    text: Arc<Mutex<Vec<u8>>>,
+    thread: JoinHandle<()>,
+}
+
+impl Reader {
+    fn start(mut from: impl Read + Send + 'static) -> Self {
+        let text = Arc::new(Mutex::new(Vec::new()));
+        let into = Arc::clone(&text);
+        let thread = thread::spawn(move || {
+            let mut piece = [0; 8192];
+            while let Ok(length @ 1..) = from.read(&mut piece) {
+                into.lock()
+                    .expect("nobody panics with it")
+                    .extend_from_slice(&piece[..length]);
+            }
+        });
+        Self { text, thread }
+    }
+
+    /// What was read until now.
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.text.lock().expect("nobody panics with it")).into_owned()
+    }
 }
 
 impl Running {
@@ -157,62 +184,59 @@ impl Running {
             .is_some()
     }
 
+    /// Waits for its end, and for that of whatever it started with its output. Gives back why not, if not.
+    fn wait(&mut self) -> Result<(), String> {
+        until(self.within, || {
+            if self.has_ended() {
+                Ok(())
+            } else {
+                Err("it does not end".to_owned())
+            }
+        })?;
+        until(Duration::from_secs(10), || {
+            if self.stdout.thread.is_finished() && self.stderr.thread.is_finished() {
+                Ok(())
+            } else {
+                Err("it ended, and something that it left holds its output".to_owned())
+            }
+        })
+    }
+
+    /// What it did until now.
+    fn output(&mut self) -> Output {
+        let status = self.child.try_wait().ok().flatten();
+        Output {
+            shown: self.shown.clone(),
+            code: status.and_then(|status| status.code()),
+            stdout: self.stdout.text(),
+            stderr: self.stderr.text(),
+        }
+    }
+
     /// Waits for its end, whatever that is, for a report of a failure: it may not become a failure itself.
     pub(crate) fn finish_quietly(mut self) -> String {
-        let ended = until(self.within, || {
-            self.child.try_wait().ok().flatten().ok_or_else(String::new)
-        });
-        if ended.is_err() {
-            return format!("`{}` does not end", self.shown);
+        match self.wait() {
+            Ok(()) => self.stdout.text() + &self.stderr.text(),
+            Err(why) => format!("`{}`: {why}", self.shown),
         }
-        let text =
-            |reader: Option<JoinHandle<String>>| reader.and_then(|r| r.join().ok()).unwrap_or_default();
-        text(self.stdout.take()) + &text(self.stderr.take())
     }
 
     /// Waits for its end. Its output must end with it: what it leaves running may not hold on to its pipes.
     pub(crate) fn finish(mut self) -> Output {
-        let ended = until(self.within, || {
-            self.child
-                .try_wait()
-                .ok()
-                .flatten()
-                .ok_or_else(|| "it runs".to_owned())
-        });
-        let readers_ended = ended.is_ok()
-            && until(Duration::from_secs(10), || {
-                let ended = [&self.stdout, &self.stderr]
-                    .iter()
-                    .all(|r| r.as_ref().is_none_or(JoinHandle::is_finished));
-                if ended { Ok(()) } else { Err(String::new()) }
-            })
-            .is_ok();
-        if ended.is_err() {
-            let _ = self.child.kill();
+        let ended = self.wait();
+        let output = self.output();
+        if let Err(why) = ended {
+            panic!("{why}: {output}");
         }
-        assert!(
-            readers_ended || ended.is_err(),
-            "`{}` ended, and something still holds its output",
-            self.shown
-        );
-        let status: Option<ExitStatus> = self.child.wait().ok();
-        let text =
-            |reader: Option<JoinHandle<String>>| reader.and_then(|r| r.join().ok()).unwrap_or_default();
-        let output = Output {
-            shown: std::mem::take(&mut self.shown),
-            code: status.and_then(|status| status.code()),
-            stdout: text(self.stdout.take()),
-            stderr: text(self.stderr.take()),
-        };
-        assert!(ended.is_ok(), "does not end within {:?}: {output}", self.within);
         output
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if self.child.try_wait().ok().flatten().is_none() {
-            let _ = self.child.kill();
+        if !self.has_ended() {
+            // With what it started, such as the other commands of a pipe.
+            let _ = killpg(Pid::from_raw(self.pid()), Signal::SIGKILL);
             let _ = self.child.wait();
         }
     }

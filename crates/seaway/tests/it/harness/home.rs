@@ -122,7 +122,7 @@ impl Home {
     pub(crate) fn furnish(&self, invocation: Invocation) -> Invocation {
         let invocation = LEFT_OUT
             .iter()
-            .fold(invocation, |invocation, name| invocation.without_env(name));
+            .fold(invocation, super::command::Invocation::without_env);
         invocation
             .env("XDG_STATE_HOME", self.state_home())
             .env("XDG_CACHE_HOME", cache())
