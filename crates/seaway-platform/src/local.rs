@@ -322,6 +322,7 @@ impl LocalPlatform {
         let records = store.records();
         let name = record.name.as_str();
         let ended = Self::is_of_earlier_boot(&record);
+        let here = !is_elsewhere(&record);
         let scales = records.scales(name)?;
         let mut tasks: BTreeMap<Name, Vec<TaskRecord>> = BTreeMap::new();
         for task in records.tasks(name)? {
@@ -348,7 +349,7 @@ impl LocalPlatform {
                     tasks: if ended {
                         Vec::new()
                     } else {
-                        tasks.into_iter().map(status).collect()
+                        tasks.into_iter().map(|task| status(task, here)).collect()
                     },
                 };
                 (role.name.clone(), observed)
@@ -389,12 +390,19 @@ impl LocalPlatform {
     }
 }
 
-fn status(task: TaskRecord) -> TaskStatus {
+/// A task as it is now. What its supervisor wrote may be of before: a moment ago, or longer on a disk that is full.
+fn status(task: TaskRecord, here: bool) -> TaskStatus {
+    let gone = here && task.process.as_ref().is_some_and(|process| !process.is_alive());
+    let (state, reason) = if gone && task.state == TaskState::Ready {
+        (TaskState::NotReady, "its process has ended".to_owned())
+    } else {
+        (task.state, task.reason.clone())
+    };
     TaskStatus {
         name: task.name(),
-        pid: task.process.map(|process| process.pid),
-        state: task.state,
-        reason: task.reason,
+        pid: task.process.filter(|_| !gone).map(|process| process.pid),
+        state,
+        reason,
         since: task.since,
         restarts: task.restarts,
         last_exit: task.last_exit,

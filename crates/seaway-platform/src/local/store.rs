@@ -4,7 +4,10 @@
 //! and every write is one transaction, so that any number of commands and supervisors can work at once and each
 //! of them can be killed at any moment. The write-ahead log is used, so that readers never wait.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
@@ -62,6 +65,18 @@ impl From<rusqlite::Error> for StoreError {
         }
     }
 }
+
+impl StoreError {
+    fn is_busy(&self) -> bool {
+        let (Self::Open { source, .. } | Self::Database(source)) = self else {
+            return false;
+        };
+        source.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
+    }
+}
+
+/// Long enough for any transaction here; who waits longer for another writer has met a stopped process.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is wanted of one task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -289,14 +304,27 @@ fn identity(pid: Option<i32>, started: Option<String>) -> Option<ProcessIdentity
 impl Store {
     /// Opens the store, and makes it when there is none. The file is for the user alone.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        // SQLite waits for others by itself, but not while two change the mode of a new file: there it gives up at
+        // once, lest both wait for each other.
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match Self::try_open(path) {
+                Err(error) if error.is_busy() && Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn try_open(path: &Path) -> Result<Self, StoreError> {
         let shown = || path.display().to_string();
         let open = |source| StoreError::Open {
             path: shown(),
             source,
         };
         let connection = Connection::open(path).map_err(open)?;
-        // Long enough for any transaction here; a writer that waits longer than this has met a stopped process.
-        connection.busy_timeout(Duration::from_secs(10)).map_err(open)?;
+        connection.busy_timeout(PATIENCE).map_err(open)?;
         // A small cache: every supervisor has a connection, and the store is tiny.
         connection
             .execute_batch("PRAGMA foreign_keys = ON; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -256;")
@@ -323,7 +351,6 @@ impl Store {
         use std::os::unix::fs::PermissionsExt;
         // The folder above is private already; this is for those who move the file.
         let _ = std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600));
-        // Two first commands can arrive at once; the change of mode needs the file for itself for a moment.
         self.connection
             .query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
         let transaction = self.begin()?;

@@ -146,19 +146,16 @@ fn a_signal_to_end_takes_it_down_without_a_terminal() {
 fn what_another_command_takes_down_ends_the_attached_one() {
     let home = Home::heavy();
     let (code, shown) = {
+        let stays = home.path("stays");
         let steps = [
             expect("Ctrl-C takes it down"),
+            json!({"touch": stays}),
             expect("it was taken down by another command"),
         ];
         std::thread::scope(|scope| {
             let attached = scope.spawn(|| terminal(&home, &UP, &steps));
-            home.until("it is ready", PATIENCE, || {
-                let list = home.seaway(["ls", "--output", "json"]).run().succeeded().json();
-                if list[0]["state"] == "Ready" {
-                    Ok(())
-                } else {
-                    Err(list.to_string())
-                }
+            home.until("it stays with the instance", PATIENCE, || {
+                stays.exists().then_some(()).ok_or_else(|| home.report())
             });
             home.down("dask");
             attached.join().unwrap()

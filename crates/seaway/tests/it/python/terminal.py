@@ -1,7 +1,7 @@
 """Runs a command in a pseudo terminal, as a person would, and prints a JSON object with what happened.
 
 Arguments: the steps as JSON, then the command. Steps: `{"expect": REGEX}`, `{"send": TEXT}`, `{"hang up": true}` (the
-terminal goes away). At the end the command must end by itself.
+terminal goes away), `{"touch": PATH}` (tells another that it has come this far). At the end the command must end by itself.
 """
 
 import fcntl
@@ -58,6 +58,8 @@ for step in steps:
         seen += found.end()
     elif "send" in step:
         os.write(master, step["send"].encode())
+    elif "touch" in step:
+        open(step["touch"], "w").close()
     else:
         os.close(master)
         master = None
