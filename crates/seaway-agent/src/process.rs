@@ -11,6 +11,7 @@ use std::{
 };
 
 use thiserror::Error;
+use tokio::sync::oneshot;
 
 use crate::{Exit, ProcessIdentity};
 
@@ -140,6 +141,8 @@ pub fn find_program(program: &str, folders: &[PathBuf]) -> Result<PathBuf, Start
 pub struct Process {
     identity: ProcessIdentity,
     child: Option<tokio::process::Child>,
+    /// Tells of the end of a process that is not a child; kept, because there is a thread behind it.
+    end: Option<oneshot::Receiver<()>>,
 }
 
 impl Process {
@@ -191,6 +194,7 @@ impl Process {
         Ok(Self {
             identity,
             child: Some(child),
+            end: None,
         })
     }
 
@@ -198,6 +202,7 @@ impl Process {
     #[must_use]
     pub fn adopt(identity: ProcessIdentity) -> Option<Self> {
         identity.is_alive().then_some(Self {
+            end: end_of(&identity),
             identity,
             child: None,
         })
@@ -214,7 +219,16 @@ impl Process {
         if let Some(child) = &mut self.child {
             return child.wait().await.map_or(Exit::Unseen, Exit::from);
         }
-        adopted_end(&self.identity).await;
+        if let Some(end) = &mut self.end {
+            let told = end.await.is_ok();
+            self.end = None;
+            if told {
+                return Exit::Unseen;
+            }
+        }
+        while self.identity.is_alive() {
+            tokio::time::sleep(LOOK).await;
+        }
         Exit::Unseen
     }
 }
@@ -222,23 +236,10 @@ impl Process {
 /// How often an adopted process is looked at where the system cannot tell of its end.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Returns when a process that is not a child has ended.
-async fn adopted_end(identity: &ProcessIdentity) {
-    #[cfg(target_os = "linux")]
-    if let Some(ended) = pidfd_end(identity)
-        && ended.await.is_ok()
-    {
-        return;
-    }
-    while identity.is_alive() {
-        tokio::time::sleep(LOOK).await;
-    }
-}
-
 /// Waits for the end of a process on a thread of its own: a pidfd becomes readable then, and there is no safe way
 /// to give one to the runtime. The thread has a small stack and ends with the process.
 #[cfg(target_os = "linux")]
-fn pidfd_end(identity: &ProcessIdentity) -> Option<tokio::sync::oneshot::Receiver<()>> {
+fn end_of(identity: &ProcessIdentity) -> Option<oneshot::Receiver<()>> {
     use rustix::{
         event::{PollFd, PollFlags, poll},
         io::Errno,
@@ -249,7 +250,7 @@ fn pidfd_end(identity: &ProcessIdentity) -> Option<tokio::sync::oneshot::Receive
     if !identity.is_alive() {
         return None;
     }
-    let (tell, told) = tokio::sync::oneshot::channel();
+    let (tell, told) = oneshot::channel();
     let wait = move || {
         let mut descriptors = [PollFd::new(&descriptor, PollFlags::IN)];
         loop {
@@ -271,6 +272,12 @@ fn pidfd_end(identity: &ProcessIdentity) -> Option<tokio::sync::oneshot::Receive
         .spawn(wait)
         .ok()?;
     Some(told)
+}
+
+/// There is nothing that tells of it; it is looked for.
+#[cfg(not(target_os = "linux"))]
+fn end_of(_: &ProcessIdentity) -> Option<oneshot::Receiver<()>> {
+    None
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! `seaway run -- COMMAND`: runs one command as if it were run without an agent, and keeps it on the map while it is
-//! ready.
+//! ready. `seaway agent`: does the same for a process that it did not start, or for endpoints alone.
 //!
 //! What [`run`] promises:
 //!
@@ -16,26 +16,33 @@
 //! - **Nothing is left.** When the command has ended, what is left of its process group, and every process that
 //!   carries its marks, is asked to end and then killed.
 //! - **Announcing never stands in the way.** A directory that is down, or a name in use, is told and tried again; the
-//!   command keeps running.
+//!   command keeps running. [`OnDirectoryError`] has other ways for the first attempt; a renewal that fails never
+//!   stops anything.
+//! - **What was not started here is not touched.** A process that is only watched gets no signal.
+//! - **Nothing waits for who looks.** Metrics and health are told by a server of its own, with limits on everything.
 
 mod agent;
 mod claim;
 mod event;
+mod health;
+mod metrics;
 pub mod options;
 mod readiness;
+mod server;
 mod signals;
 mod stragglers;
+mod subject;
 mod terminal;
 
-use std::{collections::BTreeMap, io, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, io, net::SocketAddr, path::PathBuf, time::Duration};
 
-use seaway_discovery::Directory;
+use seaway_discovery::{Directory, Owner};
 use seaway_model::{Endpoint, Name};
 use thiserror::Error;
 
-use crate::{Exit, probe::Question, process::StartError};
+use crate::{Exit, ProcessIdentity, probe::Question, process::StartError};
 
-pub use event::Event;
+pub use event::{Event, Then};
 pub use readiness::FAILURES_IN_A_ROW;
 pub use terminal::undisturbed;
 
@@ -46,9 +53,10 @@ pub struct RunConfiguration {
     pub name: Name,
     /// What it is, for directories: `Command`.
     pub kind: String,
-    /// Program and arguments.
-    pub command: Vec<String>,
-    /// Where clients reach it.
+    /// What is announced while it is ready.
+    pub subject: Subject,
+    /// Where clients reach it. An endpoint without a host is announced with the address that is seen from each
+    /// directory.
     pub endpoints: Vec<Endpoint>,
     /// Free words about it, for directories.
     pub labels: BTreeMap<String, String>,
@@ -56,6 +64,12 @@ pub struct RunConfiguration {
     pub probes: Vec<Question>,
     /// Where to announce it. With none, nothing is kept in the state folder either.
     pub directories: Vec<Box<dyn Directory>>,
+    /// What to do when a directory does not take it.
+    pub on_directory_error: OnDirectoryError,
+    /// Who announces it, for directories; made up and written down in the state folder when absent.
+    pub owner: Option<Owner>,
+    /// Where to serve metrics and health; nowhere when absent. Port 0 is any free one.
+    pub listen: Option<SocketAddr>,
     /// Seaway's state folder, where agents of one name keep each other apart.
     pub state_directory: PathBuf,
     /// Times and limits.
@@ -67,23 +81,60 @@ pub struct RunConfiguration {
 }
 
 impl RunConfiguration {
-    /// A command without endpoints, probes and directories, with the usual times.
+    /// A subject without endpoints, probes and directories, with the usual times.
     #[must_use]
-    pub fn new(name: Name, command: Vec<String>, state_directory: PathBuf) -> Self {
+    pub fn new(name: Name, subject: Subject, state_directory: PathBuf) -> Self {
         Self {
             name,
             kind: "Command".to_owned(),
-            command,
+            subject,
             endpoints: Vec::new(),
             labels: BTreeMap::new(),
             probes: Vec::new(),
             directories: Vec::new(),
+            on_directory_error: OnDirectoryError::default(),
+            owner: None,
+            listen: None,
             state_directory,
             times: Times::default(),
             fail_unready: false,
             leftovers: Leftovers::default(),
         }
     }
+}
+
+/// What is announced while it is ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// Program and arguments: started here, and ended with the agent.
+    Command(Vec<String>),
+    /// A process that somebody else started: watched, and never sent a signal. The agent ends when it ends.
+    Process(ProcessIdentity),
+    /// Whatever answers the probes, until the agent is told to stop.
+    Endpoints,
+}
+
+impl Subject {
+    /// The command that is started here.
+    #[must_use]
+    pub fn command(&self) -> Option<&[String]> {
+        match self {
+            Self::Command(command) => Some(command),
+            Self::Process(_) | Self::Endpoints => None,
+        }
+    }
+}
+
+/// What to do when a directory does not take the entry at the first attempt.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnDirectoryError {
+    /// Stop the command, and end with an error.
+    Fail,
+    /// Tell it once, and leave the directory alone until the probes have failed and answer again.
+    Warn,
+    /// Tell it once, and try again and again.
+    #[default]
+    Retry,
 }
 
 /// Times and limits.
@@ -132,13 +183,34 @@ pub enum RunError {
     /// The system does not let the agent receive signals.
     #[error("cannot receive signals: {0}")]
     Signals(#[source] io::Error),
-    /// It was not ready in time, and was stopped for it.
-    #[error("the command was not ready within {} ms, and was stopped: {reason}", after.as_millis())]
+    /// Nothing can listen at the address for metrics and health.
+    #[error("cannot listen at {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The process to watch is not there.
+    #[error("there is no process {0}, or it has ended")]
+    NoProcess(i32),
+    /// It was not ready in time; a command was stopped for it.
+    #[error("not ready within {} ms: {reason}", after.as_millis())]
     Unready {
         /// The time given.
         after: Duration,
         /// Why the last probe was not answered.
         reason: String,
+    },
+    /// It could not be announced, and is to be announced or not to run at all.
+    #[error("not announced{}: {reason}", directory.as_ref().map_or_else(String::new, |place| format!(" in {place}")))]
+    NotAnnounced {
+        /// Which directory, in words; absent when it is not a matter of one directory.
+        directory: Option<String>,
+        /// Why.
+        reason: String,
+        /// What to do about it.
+        hint: Option<String>,
     },
 }
 
@@ -156,6 +228,8 @@ impl RunError {
 }
 
 /// Runs the command to its end, and says how it ended. Tells what happens meanwhile.
+///
+/// What was not started here ends with code 0: when the process has ended, and when `SIGTERM` asks to stop.
 ///
 /// Needs a Tokio runtime with everything enabled. From its first use on, the signals that the agent acts on no
 /// longer end this process by themselves.

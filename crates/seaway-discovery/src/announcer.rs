@@ -3,6 +3,8 @@
 //! One small task for each directory, so that one that hangs holds up no other. Each task compares what is wanted
 //! with what it last achieved and does the one thing that is missing: nothing is remembered that could be missed.
 
+mod counts;
+
 use std::{fmt, sync::Arc, time::Duration};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
@@ -16,6 +18,9 @@ use tokio::{
 };
 
 use crate::{Directory, Entry, Error};
+
+use counts::Counts;
+pub use counts::{DirectoryCounts, DirectoryReport, Monitor};
 
 /// First pause after a failure; it doubles up to the longest one, which is a third of the lease but at least this.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -37,7 +42,7 @@ pub enum DirectoryState {
         /// When that was last confirmed.
         renewed: Timestamp,
     },
-    /// It could not be put there or renewed; it is tried again and again.
+    /// It could not be put there or renewed.
     Failed {
         /// Why the last attempt failed.
         reason: String,
@@ -50,8 +55,9 @@ pub enum DirectoryState {
         since: Timestamp,
         /// How many attempts have failed since then.
         attempts: u32,
-        /// When it is tried next.
-        next_try: Timestamp,
+        /// When it is tried next; absent when the directory has been given up.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        next_try: Option<Timestamp>,
     },
     /// It was taken out, or left alone because another owner holds it.
     Withdrawn,
@@ -98,6 +104,8 @@ pub struct Announcer {
     directories: Vec<Arc<dyn Directory>>,
     wanted: watch::Sender<Option<Arc<Entry>>>,
     status: watch::Sender<Vec<DirectoryStatus>>,
+    counts: Counts,
+    gives_up: bool,
     tasks: JoinSet<()>,
 }
 
@@ -113,7 +121,12 @@ impl Announcer {
     /// An announcer for these directories, which does nothing yet.
     #[must_use]
     pub fn new(directories: Vec<Box<dyn Directory>>) -> Self {
-        let directories: Vec<Arc<dyn Directory>> = directories.into_iter().map(Arc::from).collect();
+        Self::sharing(directories.into_iter().map(Arc::from).collect())
+    }
+
+    /// The same with directories that other announcers of this process use too: many entries then share connections.
+    #[must_use]
+    pub fn sharing(directories: Vec<Arc<dyn Directory>>) -> Self {
         let status = directories.iter().map(|directory| DirectoryStatus {
             kind: directory.kind(),
             directory: directory.describe(),
@@ -121,10 +134,26 @@ impl Announcer {
         });
         Self {
             status: watch::Sender::new(status.collect()),
+            counts: Counts::new(directories.len()),
             wanted: watch::Sender::new(None),
+            gives_up: false,
             tasks: JoinSet::new(),
             directories,
         }
+    }
+
+    /// The same announcer, but a directory that does not take the entry at the first attempt is given up until another
+    /// entry is announced, or the same one after it was withdrawn. What a directory once took is renewed in any case.
+    #[must_use]
+    pub fn giving_up(mut self) -> Self {
+        self.gives_up = true;
+        self
+    }
+
+    /// The directories, in the order they were given.
+    #[must_use]
+    pub fn directories(&self) -> &[Arc<dyn Directory>] {
+        &self.directories
     }
 
     /// Announces the entry, or what has become of it since, and keeps it announced. Returns at once; how it goes is
@@ -143,6 +172,8 @@ impl Announcer {
                     directory: Arc::clone(directory),
                     wanted: self.wanted.subscribe(),
                     status: self.status.clone(),
+                    counts: self.counts.clone(),
+                    gives_up: self.gives_up,
                     index,
                 };
                 self.tasks.spawn(keeper.keep());
@@ -154,6 +185,16 @@ impl Announcer {
     #[must_use]
     pub fn status(&self) -> watch::Receiver<Vec<DirectoryStatus>> {
         self.status.subscribe()
+    }
+
+    /// The status with everything that is counted, to be looked at from elsewhere.
+    #[must_use]
+    pub fn monitor(&self) -> Monitor {
+        Monitor {
+            status: self.status.subscribe(),
+            counts: self.counts.clone(),
+            leases: self.directories.iter().map(|one| one.lease()).collect(),
+        }
     }
 
     /// Waits until each directory has taken the entry or failed to, and says how it went.
@@ -191,21 +232,31 @@ impl Announcer {
                     state,
                     DirectoryState::Withdrawn | DirectoryState::Failed { held: true, .. }
                 ) {
-                    return Ok(());
+                    return Ok(false);
                 }
                 let late = |_| Error::Deadline {
                     directory: directory.describe(),
                     after: within,
                 };
-                timeout(within, directory.withdraw(&entry)).await.map_err(late)?
+                timeout(within, directory.withdraw(&entry))
+                    .await
+                    .map_err(late)?
+                    .map(|()| true)
             }
         });
         let results = join_all(all).await;
         let mut failures = Vec::new();
         for (index, (directory, result)) in self.directories.iter().zip(results).enumerate() {
             let state = match result {
-                Ok(()) => DirectoryState::Withdrawn,
+                Ok(withdrawn) => {
+                    self.counts.of(index, |counts| {
+                        counts.withdrawals += u64::from(withdrawn);
+                        counts.confirmed = None;
+                    });
+                    DirectoryState::Withdrawn
+                }
                 Err(error) => {
+                    self.counts.failed(index, error.kind());
                     let (kind, described) = (directory.kind(), directory.describe());
                     tracing::warn!(name = %entry.name, directory = described, "not withdrawn: {error}");
                     let state = DirectoryState::NotWithdrawn {
@@ -242,12 +293,15 @@ struct Keeper {
     directory: Arc<dyn Directory>,
     wanted: watch::Receiver<Option<Arc<Entry>>>,
     status: watch::Sender<Vec<DirectoryStatus>>,
+    counts: Counts,
+    /// Whether a failure of the first attempt is the last one.
+    gives_up: bool,
     index: usize,
 }
 
 impl Keeper {
     async fn keep(mut self) {
-        let mut taken: Option<Arc<Entry>> = None;
+        let mut taken: Option<Entry> = None;
         let mut pauses = None;
         loop {
             let wanted = self.wanted.borrow_and_update().clone();
@@ -255,10 +309,18 @@ impl Keeper {
                 None => None,
                 Some(entry) => {
                     let begun = Instant::now();
-                    match self.attempt(&entry, taken.as_deref()).await {
-                        Ok(()) => {
+                    match self.attempt(&entry, taken.as_ref()).await {
+                        Ok((announced, renewed)) => {
                             self.succeeded(&entry);
-                            taken = Some(entry);
+                            self.counts.of(self.index, |counts| {
+                                if renewed {
+                                    counts.renewals += 1;
+                                } else {
+                                    counts.registrations += 1;
+                                }
+                                counts.confirmed = Some(begun);
+                            });
+                            taken = Some(announced);
                             pauses = None;
                             // A little earlier at random, so that many do not come all at once. Counted from the
                             // beginning of the attempt, before which the lease cannot have begun.
@@ -267,11 +329,15 @@ impl Keeper {
                                 .lease()
                                 .map(|lease| begun + (lease / 3).mul_f64(early))
                         }
+                        Err(error) if self.gives_up && taken.is_none() => {
+                            self.failed(&entry, &error, None);
+                            None
+                        }
                         Err(error) => {
                             let pauses = pauses.get_or_insert_with(|| self.pauses());
                             let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
                             let pause = pause.max(error.retry_after().unwrap_or_default());
-                            self.failed(&entry, &error, pause);
+                            self.failed(&entry, &error, Some(pause));
                             Some(Instant::now() + pause)
                         }
                     }
@@ -288,16 +354,26 @@ impl Keeper {
         }
     }
 
-    async fn attempt(&self, entry: &Entry, taken: Option<&Entry>) -> Result<(), Error> {
+    /// Gives back what has been announced, the entry with this machine's address in it, and whether it was only renewed.
+    async fn attempt(&self, entry: &Entry, taken: Option<&Entry>) -> Result<(Entry, bool), Error> {
         let late = |_| Error::Deadline {
             directory: self.directory.describe(),
             after: LONGEST_ATTEMPT,
         };
-        let again = taken.is_some_and(|taken| taken.announces_the_same(entry));
-        let work = if again {
-            self.directory.renew(entry)
-        } else {
-            self.directory.register(entry)
+        let work = async {
+            // Asked each time: a machine that moves to another network has another address there.
+            let entry = if entry.lacks_address() {
+                entry.at(self.directory.own_address().await?)
+            } else {
+                entry.clone()
+            };
+            let renew = taken.is_some_and(|taken| taken.announces_the_same(&entry));
+            if renew {
+                self.directory.renew(&entry).await?;
+            } else {
+                self.directory.register(&entry).await?;
+            }
+            Ok((entry, renew))
         };
         timeout(LONGEST_ATTEMPT, work).await.map_err(late)?
     }
@@ -337,7 +413,8 @@ impl Keeper {
         );
     }
 
-    fn failed(&self, entry: &Entry, error: &Error, pause: Duration) {
+    fn failed(&self, entry: &Entry, error: &Error, pause: Option<Duration>) {
+        self.counts.failed(self.index, error.kind());
         let now = Timestamp::now();
         let reason = error.to_string();
         let (since, attempts, held, said) = match self.state() {
@@ -362,7 +439,7 @@ impl Keeper {
         if !said {
             tracing::warn!(name = %entry.name, directory = self.directory.describe(), "not announced: {reason}");
         }
-        let next_try = now.checked_add(pause).unwrap_or(Timestamp::MAX);
+        let next_try = pause.map(|pause| now.checked_add(pause).unwrap_or(Timestamp::MAX));
         let hint = error.hint();
         let state = DirectoryState::Failed {
             reason,

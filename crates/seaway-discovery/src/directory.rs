@@ -1,11 +1,19 @@
 //! The one trait every directory has.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use seaway_model::Name;
 
 use crate::{Entry, Error, Result};
+
+/// How long who waits for a change in a directory waits at most before looking anyway, lest a lost message be lost for
+/// good.
+pub const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// A place where entries are announced.
 ///
@@ -24,7 +32,7 @@ use crate::{Entry, Error, Result};
 /// - No secret is in `Debug`, in [`describe`](Self::describe), in an error or in a log line.
 #[async_trait]
 pub trait Directory: fmt::Debug + Send + Sync {
-    /// The kind of directory: `file`, `stdout`, `http`, …
+    /// The kind of directory: `file`, `stdout`, `http`, `kubernetes`, `consul`, `redis`.
     fn kind(&self) -> &'static str;
 
     /// Where it is, in words for people and without secrets.
@@ -67,6 +75,19 @@ pub trait Directory: fmt::Debug + Send + Sync {
             directory: self.kind(),
             what: "be asked for an entry",
         })
+    }
+
+    /// This machine's address as those see it who find entries here: that of the route towards the directory. Loopback
+    /// where the directory is on this machine.
+    async fn own_address(&self) -> Result<IpAddr> {
+        Ok(IpAddr::V4(Ipv4Addr::LOCALHOST))
+    }
+
+    /// Returns when [`list`](Self::list) and [`get`](Self::get) may answer otherwise than before, at the latest after
+    /// [`LOOK_AGAIN`]; may return early. That a lease runs out is no change.
+    async fn changed(&self) -> Result<()> {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Ok(())
     }
 
     /// Removes the entries whose lease has run out and returns them. Live entries, entries without a lease and what

@@ -1,6 +1,6 @@
 //! Entries: what a directory says about one instance, and how it is read back.
 
-use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
+use std::{collections::BTreeMap, fmt, net::IpAddr, str::FromStr, time::Duration};
 
 use jiff::Timestamp;
 use seaway_model::{Endpoint, Name};
@@ -188,6 +188,24 @@ impl Entry {
             expires_at: lease.map(|lease| renewed_at.checked_add(lease).unwrap_or(Timestamp::MAX)),
             ..self.clone()
         }
+    }
+
+    /// Whether an endpoint is only known to be on this machine, without an address.
+    #[must_use]
+    pub fn lacks_address(&self) -> bool {
+        self.endpoints.iter().any(|endpoint| endpoint.host.is_empty())
+    }
+
+    /// The same entry with this machine's address where there is none yet.
+    #[must_use]
+    pub fn at(&self, address: IpAddr) -> Self {
+        let mut entry = self.clone();
+        for endpoint in &mut entry.endpoints {
+            if endpoint.host.is_empty() {
+                endpoint.host = address.to_string();
+            }
+        }
+        entry
     }
 
     /// Until when the entry is believed; `None` when it does not expire.

@@ -102,6 +102,36 @@ pub enum Error {
         /// When the server wants to be asked again.
         retry_after: Option<Duration>,
     },
+    /// The server knows us, but does not let us do this.
+    #[error("not allowed to {permission} in {directory}: {reason}")]
+    Forbidden {
+        /// Which directory, in words.
+        directory: String,
+        /// What is missing: verb and resource (`patch services`), or a command.
+        permission: String,
+        /// What the server said.
+        reason: String,
+    },
+    /// Something that is not Seaway's stands where the entry should be.
+    #[error("{what} in {directory} is not Seaway's{}", holder_text(holder))]
+    Occupied {
+        /// What stands there: "Service `x`".
+        what: String,
+        /// Which directory, in words.
+        directory: String,
+        /// Who made it, as far as that is known.
+        holder: String,
+    },
+    /// A server that does not speak HTTP refused a command.
+    #[error("{directory} refused {command}: {reason}")]
+    Refused {
+        /// Which directory, in words.
+        directory: String,
+        /// What was asked of it.
+        command: &'static str,
+        /// What the server said.
+        reason: String,
+    },
     /// No answer in time.
     #[error("{method} {url} was not answered within {} ms", after.as_millis())]
     Timeout {
@@ -162,6 +192,14 @@ fn until_text(until: Option<Timestamp>) -> String {
     )
 }
 
+fn holder_text(holder: &str) -> String {
+    if holder.is_empty() {
+        String::new()
+    } else {
+        format!("; {holder} made it")
+    }
+}
+
 fn body_text(body: &str) -> String {
     if body.is_empty() {
         String::new()
@@ -196,6 +234,9 @@ impl Error {
                 "the file must be readable and in PEM form; a token file holds one line"
             }
             Self::Http { status, .. } => http_hint(*status)?,
+            Self::Occupied { .. } => "use another name, or remove it if nobody needs it",
+            Self::Refused { reason, .. } => crate::redis::hint(reason)?,
+            Self::Forbidden { .. } => "have this permission given to us",
             Self::Timeout { .. } => {
                 "check that the server is up and not overloaded, or give it a longer `timeout`"
             }
@@ -226,7 +267,40 @@ impl Error {
     /// Whether another owner holds the entry, as far as the directory says so.
     #[must_use]
     pub const fn is_conflict(&self) -> bool {
-        matches!(self, Self::Held { .. } | Self::Http { status: 409, .. })
+        matches!(
+            self,
+            Self::Held { .. } | Self::Occupied { .. } | Self::Http { status: 409, .. }
+        )
+    }
+
+    /// Its kind in one word, for counting.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Held { .. } => "held",
+            Self::Unsupported { .. } => "unsupported",
+            Self::Configuration { .. } => "configuration",
+            Self::File { .. } | Self::Locked { .. } => "file",
+            Self::Entry { .. } => "entry",
+            Self::Output(_) => "output",
+            Self::Credential { .. } => "credential",
+            Self::Http { status, .. } => match status {
+                401 => "unauthorized",
+                403 => "forbidden",
+                404 | 410 => "not_found",
+                409 => "conflict",
+                422 | 400 => "invalid",
+                429 => "throttled",
+                500..=599 => "server_error",
+                _ => "http",
+            },
+            Self::Occupied { .. } => "occupied",
+            Self::Forbidden { .. } => "forbidden",
+            Self::Refused { .. } => "refused",
+            Self::Timeout { .. } | Self::Deadline { .. } => "timeout",
+            Self::Tls { .. } => "tls",
+            Self::Connect { .. } => "unreachable",
+        }
     }
 
     /// When the directory wants to be asked again, if it said so.

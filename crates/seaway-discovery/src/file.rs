@@ -345,6 +345,14 @@ pub(crate) fn check_lease(directory: &'static str, lease: Duration) -> Result<()
     })
 }
 
+/// An absolute path, because who announces may change its working folder later.
+pub(crate) fn absolute(path: Option<&Path>) -> Result<Option<PathBuf>> {
+    let Some(path) = path else { return Ok(None) };
+    std::path::absolute(path)
+        .map(Some)
+        .map_err(|reason| Error::file("find", path, reason))
+}
+
 /// Whether the open file is the one at the path.
 fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     let open = file.metadata()?;

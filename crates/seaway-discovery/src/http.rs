@@ -8,11 +8,11 @@
 //! Redirects are not followed: an announcement that ends as a `GET` somewhere else has announced nothing, and a
 //! token is for the server it was given for.
 
-mod answer;
-mod secret;
-mod tls;
+pub(crate) mod answer;
+pub(crate) mod secret;
+pub(crate) mod tls;
 
-use std::{fmt, fs, path::PathBuf, sync::OnceLock, time::Duration};
+use std::{fmt, fs, net::IpAddr, path::PathBuf, sync::OnceLock, time::Duration};
 
 use async_trait::async_trait;
 use backon::{ExponentialBuilder, Retryable};
@@ -30,8 +30,13 @@ use tokio::time::Instant;
 use self::{
     answer::Answer,
     secret::{Secret, Secrets},
+    tls::Trust,
 };
-use crate::{Directory, Entry, EntryError, Error, Result, file};
+use crate::{
+    Directory, Entry, EntryError, Error, Result,
+    file::{self, absolute},
+    route,
+};
 
 /// Header with the identity of the entry's owner.
 pub const OWNER_HEADER: &str = "seaway-owner";
@@ -122,23 +127,16 @@ impl HttpDirectory {
         if let Some(lease) = lease {
             file::check_lease("http", lease)?;
         }
-        // Absolute, because who announces may change its working folder later.
-        let absolute = |path: &Option<PathBuf>| -> Result<Option<PathBuf>> {
-            let Some(path) = path else { return Ok(None) };
-            std::path::absolute(path)
-                .map(Some)
-                .map_err(|reason| Error::file("find", path, reason))
-        };
         Ok(Self {
             url,
             withdraw_url,
             method: spec.method,
             withdraw_method: spec.withdraw_method,
             format: spec.format,
-            token_file: absolute(&spec.token_file)?,
-            certificate_file: absolute(&spec.certificate_file)?,
-            key_file: absolute(&spec.key_file)?,
-            ca_file: absolute(&spec.ca_file)?,
+            token_file: absolute(spec.token_file.as_deref())?,
+            certificate_file: absolute(spec.certificate_file.as_deref())?,
+            key_file: absolute(spec.key_file.as_deref())?,
+            ca_file: absolute(spec.ca_file.as_deref())?,
             timeout: spec.timeout.map_or(DEFAULT_TIMEOUT, Period::duration),
             retries: spec.retries.unwrap_or(DEFAULT_RETRIES),
             lease,
@@ -160,7 +158,13 @@ impl HttpDirectory {
             // A proxy is never right for this machine, and would see what is meant to stay on it.
             builder = builder.no_proxy();
         }
-        let builder = tls::configure(builder, self)?;
+        let trust = Trust {
+            encrypted: self.url.encrypted || self.withdraw_url.encrypted,
+            ca_file: self.ca_file.as_deref(),
+            certificate_file: self.certificate_file.as_deref(),
+            key_file: self.key_file.as_deref(),
+        };
+        let builder = tls::configure(builder, &trust)?;
         let client = builder.build().map_err(|error| self.build_error(&error))?;
         Ok(self.client.get_or_init(|| client))
     }
@@ -348,6 +352,14 @@ impl Directory for HttpDirectory {
             return Ok(());
         }
         answer.success(request.method.as_str(), &request.shown).map(drop)
+    }
+
+    async fn own_address(&self) -> Result<IpAddr> {
+        // A name may stand in the host; which one does not matter for the way there.
+        let url = self.url.with_name(&Name::literal("name"))?;
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let port = url.port_or_known_default().unwrap_or(443);
+        route::own_address_towards(&self.url.shown, host, port).await
     }
 
     /// Asks with `GET` where the entry is announced; only where each name has an address of its own.

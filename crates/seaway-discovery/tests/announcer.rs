@@ -11,7 +11,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use seaway_discovery::{Announcer, Directory, DirectoryState, Entry, Error, FileDirectory, Result};
+use seaway_discovery::{
+    Announcer, Directory, DirectoryCounts, DirectoryState, Entry, Error, FileDirectory, Result,
+};
 use support::{entry, name};
 use tokio::time::{Instant, sleep};
 
@@ -369,6 +371,72 @@ async fn a_lost_file_comes_back_and_goes_when_withdrawn() {
     assert!(path.exists());
 }
 
+#[tokio::test(start_paused = true)]
+async fn everything_is_counted() {
+    let (flaky, endless) = (Puppet::new(Some(LEASE)), Puppet::new(None));
+    flaky.then([down()]);
+    let mut announcer = announcer(&[&flaky, &endless]);
+    let monitor = announcer.monitor();
+    assert!(
+        monitor
+            .report()
+            .iter()
+            .all(|one| one.counts == DirectoryCounts::default())
+    );
+    announcer.announce(entry("dask", "one"));
+    sleep(Duration::from_secs(100)).await;
+    let report = monitor.report();
+    let calls = u64::try_from(flaky.calls().len()).unwrap();
+    let counts = &report[0].counts;
+    assert_eq!((report[0].lease, report[1].lease), (Some(LEASE), None));
+    assert_eq!(counts.registrations, 1);
+    assert_eq!(counts.renewals, calls - 2);
+    assert_eq!(counts.failures, [("unreachable", 1)].into());
+    assert_eq!(counts.last_failure.unwrap().0, "unreachable");
+    assert!(counts.confirmed.unwrap().elapsed() <= LEASE / 3);
+    assert_eq!(
+        (report[1].counts.registrations, report[1].counts.renewals),
+        (1, 0)
+    );
+    flaky.then([down()]);
+    assert_eq!(announcer.withdraw(Duration::from_secs(1)).await.len(), 1);
+    let counts = |index: usize| monitor.report()[index].counts.clone();
+    assert_eq!((counts(0).withdrawals, counts(1).withdrawals), (0, 1));
+    assert_eq!(counts(0).failures, [("unreachable", 2)].into());
+    assert!(
+        counts(0).confirmed.is_some() && counts(1).confirmed.is_none(),
+        "it may still be there"
+    );
+    assert!(announcer.withdraw(Duration::from_secs(1)).await.is_empty());
+    assert_eq!(
+        (counts(0).withdrawals, counts(1).withdrawals),
+        (1, 1),
+        "once each"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_given_up_is_tried_again_when_it_is_announced_anew() {
+    let (bad, good) = (Puppet::new(Some(LEASE)), Puppet::new(Some(LEASE)));
+    bad.then([down()]);
+    let mut announcer = announcer(&[&bad, &good]).giving_up();
+    announcer.announce(entry("dask", "one"));
+    let settled = announcer.settled().await;
+    assert!(
+        matches!(settled[0].state, DirectoryState::Failed { next_try: None, .. }),
+        "{settled:?}"
+    );
+    // What was taken once is renewed whatever happens.
+    good.then([down()]);
+    sleep(Duration::from_secs(600)).await;
+    assert_eq!(bad.calls(), ["register"]);
+    assert!(good.calls().len() > 30, "{:?}", good.calls());
+    assert!(announcer.withdraw(Duration::from_secs(1)).await.is_empty());
+    announcer.announce(entry("dask", "one"));
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(bad.calls(), ["register", "withdraw", "register"]);
+}
+
 #[tokio::test]
 async fn the_status_is_for_scripts_too() {
     let status = seaway_discovery::DirectoryStatus {
@@ -380,7 +448,7 @@ async fn the_status_is_for_scripts_too() {
             held: false,
             since: "2024-06-01T12:00:00Z".parse().unwrap(),
             attempts: 2,
-            next_try: "2024-06-01T12:00:01Z".parse().unwrap(),
+            next_try: Some("2024-06-01T12:00:01Z".parse().unwrap()),
         },
     };
     assert_eq!(

@@ -4,15 +4,27 @@
 
 mod support;
 
-use std::{any::Any, collections::BTreeMap, sync::Mutex, time::Duration};
+use std::{
+    any::Any,
+    collections::BTreeMap,
+    sync::{
+        LazyLock, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use seaway_discovery::{Defaults, Directory, Entry, Error, open};
 use seaway_model::{
     Name, Period,
-    discovery::{DirectorySpec, FileDirectory, HttpDirectory, HttpMethod},
+    discovery::{ConsulDirectory, DirectorySpec, FileDirectory, HttpDirectory, HttpMethod, RedisDirectory},
 };
-use support::{Received, Reply, Server, entry, name, until};
+use support::{
+    Received, Reply, Server,
+    services::{Consul, Redis},
+    until,
+};
 
 const LONG: u64 = 60;
 /// The shortest lease there is: what is to expire must be waited for.
@@ -21,13 +33,61 @@ const SHORT: u64 = 1;
 /// A place for entries, which any number of directories look at.
 struct Place {
     open: Box<dyn Fn(u64) -> Box<dyn Directory> + Send + Sync>,
+    /// What the names of its entries end with, where several places share a server.
+    suffix: String,
+    /// What must live as long as the place.
     _keep: Box<dyn Any>,
 }
 
 impl Place {
+    /// A place with this lease, in seconds, for each directory that is opened there.
+    fn new(open: impl Fn(u64) -> DirectorySpec + Send + Sync + 'static, keep: impl Any) -> Self {
+        Self {
+            open: Box::new(move |lease| open_spec(&open(lease))),
+            suffix: String::new(),
+            _keep: Box::new(keep),
+        }
+    }
+
     fn open(&self, lease: u64) -> Box<dyn Directory> {
         (self.open)(lease)
     }
+
+    fn name(&self, instance: &str) -> Name {
+        support::name(&format!("{instance}{}", self.suffix))
+    }
+
+    fn entry(&self, instance: &str, owner: &str) -> Entry {
+        support::entry(self.name(instance).as_str(), owner)
+    }
+
+    async fn owner_of(&self, directory: &dyn Directory, instance: &str) -> Option<String> {
+        let present = directory.get(&self.name(instance)).await.unwrap();
+        present.map(|entry| entry.owner.to_string())
+    }
+
+    /// Waits until the lease of an entry has run out. Where entries end by themselves it is gone then.
+    async fn expired(&self, directory: &dyn Directory, instance: &str) {
+        until("the lease has run out", async || {
+            let present = directory.get(&self.name(instance)).await.unwrap();
+            present.is_none_or(|present| present.is_expired(Timestamp::now()))
+        })
+        .await;
+    }
+
+    /// The live entries that are listed, by name.
+    async fn listed(&self, directory: &dyn Directory) -> Vec<String> {
+        let all = directory.list().await.unwrap();
+        let live = all.iter().filter(|entry| !entry.is_expired(Timestamp::now()));
+        live.filter_map(|entry| Some(entry.name.as_str().strip_suffix(&self.suffix)?.to_owned()))
+            .collect()
+    }
+}
+
+/// A number that is used once in this program.
+fn number() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 fn open_spec(spec: &DirectorySpec) -> Box<dyn Directory> {
@@ -35,6 +95,7 @@ fn open_spec(spec: &DirectorySpec) -> Box<dyn Directory> {
         spec,
         &Defaults {
             state_directory: "/nonexistent".into(),
+            ..Defaults::default()
         },
     )
     .unwrap()
@@ -44,15 +105,42 @@ async fn file() -> Place {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a/b");
     let open = move |lease| {
-        let lease = Some(Period::from_secs(lease));
-        open_spec(&DirectorySpec::File(FileDirectory {
+        DirectorySpec::File(FileDirectory {
             path: Some(path.clone()),
-            lease,
-        }))
+            lease: Some(Period::from_secs(lease)),
+        })
+    };
+    Place::new(open, folder)
+}
+
+/// A namespace on a real Redis.
+async fn redis() -> Place {
+    static SERVER: LazyLock<Redis> = LazyLock::new(Redis::start);
+    let namespace = support::name(&format!("place-{}", number()));
+    let open = move |lease| {
+        DirectorySpec::Redis(RedisDirectory {
+            url: Some(SERVER.url()),
+            namespace: Some(namespace.clone()),
+            lease: Some(Period::from_secs(lease)),
+            ..RedisDirectory::default()
+        })
+    };
+    Place::new(open, ())
+}
+
+/// Names of its own in a real Consul, which has no namespaces.
+async fn consul() -> Place {
+    static SERVER: LazyLock<Consul> = LazyLock::new(Consul::start);
+    let open = move |lease| {
+        DirectorySpec::Consul(ConsulDirectory {
+            url: Some(SERVER.url()),
+            lease: Some(Period::from_secs(lease)),
+            ..ConsulDirectory::default()
+        })
     };
     Place {
-        open: Box::new(open),
-        _keep: Box::new(folder),
+        suffix: format!("-place-{}", number()),
+        ..Place::new(open, ())
     }
 }
 
@@ -62,7 +150,7 @@ async fn http() -> Place {
     let server = Server::start(move |request| answer(&mut entries.lock().unwrap(), request)).await;
     let url = server.url("/entries/{name}");
     let open = move |lease| {
-        open_spec(&DirectorySpec::Http(HttpDirectory {
+        DirectorySpec::Http(HttpDirectory {
             url: url.clone(),
             method: HttpMethod::Put,
             withdraw_method: HttpMethod::Delete,
@@ -75,12 +163,9 @@ async fn http() -> Place {
             timeout: None,
             retries: None,
             lease: Some(Period::from_secs(lease)),
-        }))
+        })
     };
-    Place {
-        open: Box::new(open),
-        _keep: Box::new(server),
-    }
+    Place::new(open, server)
 }
 
 fn answer(entries: &mut BTreeMap<Name, Entry>, request: &Received) -> Reply {
@@ -107,14 +192,6 @@ fn answer(entries: &mut BTreeMap<Name, Entry>, request: &Received) -> Reply {
     }
 }
 
-async fn owner_of(directory: &dyn Directory, instance: &str) -> Option<String> {
-    directory
-        .get(&name(instance))
-        .await
-        .unwrap()
-        .map(|entry| entry.owner.to_string())
-}
-
 fn assert_held(result: Result<(), Error>, by: &str) {
     match result {
         Err(error @ Error::Held { .. }) => {
@@ -135,8 +212,8 @@ mod cases {
 
     pub(crate) async fn registered_is_found_and_withdrawn_is_gone(place: Place) {
         let directory = place.open(LONG);
-        assert_eq!(owner_of(&*directory, "dask").await, None);
-        let mut entry = entry("dask", "one");
+        assert_eq!(place.owner_of(&*directory, "dask").await, None);
+        let mut entry = place.entry("dask", "one");
         entry.labels.insert("team".into(), "a".into());
         directory.register(&entry).await.unwrap();
         let found = directory.get(&entry.name).await.unwrap().unwrap();
@@ -145,12 +222,12 @@ mod cases {
         assert!(!found.is_expired(Timestamp::now()));
         assert_eq!(found.registered_at, entry.registered_at);
         directory.withdraw(&entry).await.unwrap();
-        assert_eq!(owner_of(&*directory, "dask").await, None);
+        assert_eq!(place.owner_of(&*directory, "dask").await, None);
     }
 
     pub(crate) async fn registering_again_changes_nothing_but_the_lease(place: Place) {
         let directory = place.open(LONG);
-        let entry = entry("dask", "one");
+        let entry = place.entry("dask", "one");
         directory.register(&entry).await.unwrap();
         let first = directory.get(&entry.name).await.unwrap().unwrap();
         directory.register(&entry).await.unwrap();
@@ -160,55 +237,65 @@ mod cases {
     }
 
     pub(crate) async fn ones_own_is_taken_over_at_once(place: Place) {
-        place.open(LONG).register(&entry("dask", "one")).await.unwrap();
-        let mut restarted = entry("dask", "one");
+        place
+            .open(LONG)
+            .register(&place.entry("dask", "one"))
+            .await
+            .unwrap();
+        let mut restarted = place.entry("dask", "one");
         restarted.endpoints[0].port = 9999;
         let directory = place.open(LONG);
         directory.register(&restarted).await.unwrap();
         assert_eq!(
-            directory.get(&name("dask")).await.unwrap().unwrap().endpoints[0].port,
+            directory
+                .get(&place.name("dask"))
+                .await
+                .unwrap()
+                .unwrap()
+                .endpoints[0]
+                .port,
             9999
         );
     }
 
     pub(crate) async fn an_expired_one_is_taken_over(place: Place) {
-        place.open(SHORT).register(&entry("dask", "one")).await.unwrap();
+        place
+            .open(SHORT)
+            .register(&place.entry("dask", "one"))
+            .await
+            .unwrap();
         let directory = place.open(LONG);
-        assert_held(directory.register(&entry("dask", "two")).await, "one");
-        until("the lease has run out", async || {
-            let present = directory.get(&name("dask")).await.unwrap().unwrap();
-            present.is_expired(Timestamp::now())
-        })
-        .await;
-        directory.register(&entry("dask", "two")).await.unwrap();
-        assert_eq!(owner_of(&*directory, "dask").await.as_deref(), Some("two"));
+        assert_held(directory.register(&place.entry("dask", "two")).await, "one");
+        place.expired(&*directory, "dask").await;
+        directory.register(&place.entry("dask", "two")).await.unwrap();
+        assert_eq!(place.owner_of(&*directory, "dask").await.as_deref(), Some("two"));
         // Whoever had it before comes back too late, and is told.
-        assert_held(directory.renew(&entry("dask", "one")).await, "two");
+        assert_held(directory.renew(&place.entry("dask", "one")).await, "two");
     }
 
     pub(crate) async fn a_live_one_of_another_owner_is_refused(place: Place) {
         let directory = place.open(LONG);
-        directory.register(&entry("dask", "one")).await.unwrap();
-        assert_held(directory.register(&entry("dask", "two")).await, "one");
-        assert_held(directory.renew(&entry("dask", "two")).await, "one");
-        assert_eq!(owner_of(&*directory, "dask").await.as_deref(), Some("one"));
+        directory.register(&place.entry("dask", "one")).await.unwrap();
+        assert_held(directory.register(&place.entry("dask", "two")).await, "one");
+        assert_held(directory.renew(&place.entry("dask", "two")).await, "one");
+        assert_eq!(place.owner_of(&*directory, "dask").await.as_deref(), Some("one"));
         // Another name is another matter.
-        directory.register(&entry("dask-2", "two")).await.unwrap();
+        directory.register(&place.entry("dask-2", "two")).await.unwrap();
     }
 
     pub(crate) async fn renewing_puts_back_what_was_lost(place: Place) {
         let directory = place.open(LONG);
-        let entry = entry("dask", "one");
+        let entry = place.entry("dask", "one");
         directory.register(&entry).await.unwrap();
         place.open(LONG).withdraw(&entry).await.unwrap();
-        assert_eq!(owner_of(&*directory, "dask").await, None);
+        assert_eq!(place.owner_of(&*directory, "dask").await, None);
         directory.renew(&entry).await.unwrap();
-        assert_eq!(owner_of(&*directory, "dask").await.as_deref(), Some("one"));
+        assert_eq!(place.owner_of(&*directory, "dask").await.as_deref(), Some("one"));
     }
 
     pub(crate) async fn renewing_moves_the_end(place: Place) {
         let directory = place.open(LONG);
-        let entry = entry("dask", "one");
+        let entry = place.entry("dask", "one");
         directory.register(&entry).await.unwrap();
         let first = directory
             .get(&entry.name)
@@ -233,14 +320,14 @@ mod cases {
 
     pub(crate) async fn anothers_is_not_withdrawn(place: Place) {
         let directory = place.open(LONG);
-        directory.register(&entry("dask", "one")).await.unwrap();
-        directory.withdraw(&entry("dask", "two")).await.unwrap();
-        assert_eq!(owner_of(&*directory, "dask").await.as_deref(), Some("one"));
+        directory.register(&place.entry("dask", "one")).await.unwrap();
+        directory.withdraw(&place.entry("dask", "two")).await.unwrap();
+        assert_eq!(place.owner_of(&*directory, "dask").await.as_deref(), Some("one"));
     }
 
     pub(crate) async fn withdrawing_nothing_is_success(place: Place) {
         let directory = place.open(LONG);
-        let entry = entry("dask", "one");
+        let entry = place.entry("dask", "one");
         directory.withdraw(&entry).await.unwrap();
         directory.register(&entry).await.unwrap();
         directory.withdraw(&entry).await.unwrap();
@@ -253,7 +340,7 @@ mod cases {
             let instance = format!("dask-{round}");
             let owners: Vec<String> = (0..16).map(|number| format!("owner-{number}")).collect();
             let results = futures_util::future::join_all(owners.iter().map(|owner| {
-                let entry = entry(&instance, owner);
+                let entry = place.entry(&instance, owner);
                 async move { place.open(LONG).register(&entry).await }
             }))
             .await;
@@ -272,10 +359,57 @@ mod cases {
                 }
             }
             assert_eq!(
-                owner_of(&*place.open(LONG), &instance).await.as_ref(),
+                place.owner_of(&*place.open(LONG), &instance).await.as_ref(),
                 Some(winner)
             );
         }
+    }
+
+    pub(crate) async fn what_is_there_is_listed(place: Place) {
+        let directory = place.open(LONG);
+        assert!(place.listed(&*directory).await.is_empty());
+        for instance in ["two", "one", "three"] {
+            directory.register(&place.entry(instance, "me")).await.unwrap();
+        }
+        assert_eq!(place.listed(&*directory).await, ["one", "three", "two"]);
+        directory.withdraw(&place.entry("three", "me")).await.unwrap();
+        assert_eq!(place.listed(&*place.open(LONG)).await, ["one", "two"]);
+    }
+
+    pub(crate) async fn only_the_expired_are_removed(place: Place) {
+        let directory = place.open(LONG);
+        place
+            .open(SHORT)
+            .register(&place.entry("old", "one"))
+            .await
+            .unwrap();
+        directory.register(&place.entry("new", "one")).await.unwrap();
+        place.expired(&*directory, "old").await;
+        let removed = directory.remove_expired().await.unwrap();
+        // A directory that ends entries itself has none left to remove.
+        assert!(removed.iter().all(|entry| entry.is_expired(Timestamp::now())));
+        // A server that ends entries by its own clock may do so a little later.
+        until("it is gone", async || {
+            place.owner_of(&*directory, "old").await.is_none()
+        })
+        .await;
+        assert_eq!(place.listed(&*directory).await, ["new"]);
+        directory.register(&place.entry("old", "two")).await.unwrap();
+    }
+
+    pub(crate) async fn who_waits_for_a_change_sees_it(place: Place) {
+        let (directory, other) = (place.open(LONG), place.open(LONG));
+        let entry = place.entry("dask", "one");
+        let sees = async |wanted: &[&str]| {
+            while place.listed(&*directory).await != wanted {
+                directory.changed().await.unwrap();
+            }
+        };
+        sees(&[]).await;
+        let registered = async { other.register(&entry).await.unwrap() };
+        tokio::join!(sees(&["dask"]), registered);
+        let withdrawn = async { other.withdraw(&entry).await.unwrap() };
+        tokio::join!(sees(&[]), withdrawn);
     }
 
     pub(crate) async fn describes_itself(place: Place) {
@@ -287,18 +421,26 @@ mod cases {
 }
 
 macro_rules! conformance {
-    ($($place:ident),*; $cases:tt) => { $(conformance!(@one $place $cases);)* };
+    ($group:ident: $($place:ident),*; $cases:tt) => { mod $group { $(conformance!(@one $place $cases);)* } };
     (@one $place:ident [$($case:ident),* $(,)?]) => {
         mod $place {
             $(#[tokio::test]
             async fn $case() {
-                super::cases::$case(super::$place().await).await;
+                crate::cases::$case(crate::$place().await).await;
             })*
         }
     };
 }
 
-conformance!(file, http; [
+// Whoever can list.
+conformance!(listed: file, redis, consul; [
+    what_is_there_is_listed,
+    only_the_expired_are_removed,
+    who_waits_for_a_change_sees_it,
+]);
+
+// Everybody.
+conformance!(kept: file, http, redis, consul; [
     registered_is_found_and_withdrawn_is_gone,
     registering_again_changes_nothing_but_the_lease,
     ones_own_is_taken_over_at_once,

@@ -314,6 +314,7 @@ fn documents_are_checked_before_anything_is_made() {
     let base = tempfile::tempdir().unwrap();
     let defaults = Defaults {
         state_directory: base.path().join("state"),
+        ..Defaults::default()
     };
     let spec = |lease: Option<&str>| {
         let lease: Option<Period> = lease.map(|lease| lease.parse().unwrap());

@@ -15,7 +15,8 @@ pub struct Endpoint {
     pub name: Name,
     /// Scheme of the URL: `tcp`, `http`, `https`.
     pub scheme: String,
-    /// Host name or IP address (an IPv6 address without brackets).
+    /// Host name or IP address (an IPv6 address without brackets). Empty while it is only known to be this machine:
+    /// whoever announces it puts in the address that is seen from the directory.
     pub host: String,
     /// Port number.
     pub port: u16,

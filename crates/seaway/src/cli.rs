@@ -4,7 +4,14 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
-use crate::commands::run::RunArguments;
+use crate::commands::{
+    agent::AgentArguments,
+    discovery::DiscoveryCommand,
+    doctor::KubernetesArguments,
+    rbac::RbacArguments,
+    register::{DeregisterCommand, RegisterCommand},
+    run::RunArguments,
+};
 
 /// Interactive analytics engines, up anywhere.
 ///
@@ -49,8 +56,18 @@ pub(crate) enum Command {
     Schema(SchemaArguments),
     /// Run a command, and announce its endpoints while it is ready.
     Run(Box<RunArguments>),
+    /// Announce what something else started, while it is ready.
+    Agent(Box<AgentArguments>),
+    /// Announce something once, for scripts.
+    Register(Box<RegisterCommand>),
+    /// Take out what `register` announced.
+    Deregister(Box<DeregisterCommand>),
+    /// Find what is announced.
+    Discovery(Box<DiscoveryCommand>),
     /// Check what this machine has and lacks, and say how to get it.
     Doctor(DoctorArguments),
+    /// Print the least Role and RoleBinding for the work in a Kubernetes namespace.
+    Rbac(RbacArguments),
     /// Print a completion script for a shell.
     Completion(CompletionArguments),
     /// Look after one instance. Started by the other commands.
@@ -278,10 +295,20 @@ pub(crate) enum SchemaKind {
 
 /// `seaway doctor`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct DoctorArguments {
+    #[command(subcommand)]
+    pub(crate) of: Option<DoctorOf>,
     /// Form of the output.
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: OutputFormat,
+}
+
+/// What else can be looked at.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DoctorOf {
+    /// Whether a Kubernetes cluster is reached, who we are there, and which permissions are missing.
+    Kubernetes(Box<KubernetesArguments>),
 }
 
 /// `seaway completion`.

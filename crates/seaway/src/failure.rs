@@ -14,8 +14,14 @@ pub(crate) const EXIT_CODES: [(u8, &str); 7] = [
         2,
         "The command line or an instance document is wrong; nothing was started.",
     ),
-    (3, "There is no instance of that name."),
-    (4, "The name is in use: the instance is coming up or going down."),
+    (
+        3,
+        "There is no instance, and no entry in a directory, of that name.",
+    ),
+    (
+        4,
+        "The name is in use: the instance is coming up or going down, or another owner holds the entry.",
+    ),
     (5, "An instance could not become ready; its status says why."),
     (130, "Interrupted (Ctrl-C)."),
 ];

@@ -2,8 +2,11 @@
 //!
 //! Machine data goes to standard output, everything else to standard error. Exit codes are in [`failure`].
 
+mod announce;
+mod arkouda;
 mod cli;
 mod commands;
+mod directories;
 mod environment;
 mod failure;
 mod live;
@@ -61,7 +64,12 @@ async fn dispatch(command: Command) -> Outcome {
         Command::Plan(arguments) => commands::plan::run(&arguments, &platform()?),
         Command::Schema(arguments) => commands::schema::run(&arguments),
         Command::Run(arguments) => commands::run::run(*arguments, &paths()?.state).await,
-        Command::Doctor(arguments) => commands::doctor::run(&arguments, &paths()?),
+        Command::Agent(arguments) => commands::agent::run(*arguments, &paths()?.state).await,
+        Command::Register(command) => commands::register::register(*command, &paths()?.state).await,
+        Command::Deregister(command) => commands::register::deregister(*command, &paths()?.state).await,
+        Command::Discovery(command) => commands::discovery::run(*command, &paths()?.state).await,
+        Command::Doctor(arguments) => commands::doctor::run(&arguments, &paths()?).await,
+        Command::Rbac(arguments) => commands::rbac::run(&arguments),
         Command::Completion(arguments) => commands::reference::completion(&arguments),
         Command::Supervise { name } => commands::supervise::run(&name, &paths()?).await,
         Command::Reference { page } => commands::reference::run(page),
@@ -89,10 +97,12 @@ fn start_tracing(verbose: u8, command: &Command) {
         (true, 0) | (false, 1) => "info",
         (true, _) | (false, 2..) => "debug",
         // The agent says itself what goes wrong with a directory.
-        (false, 0) if matches!(command, Command::Run(_)) => "warn,seaway_discovery=error",
+        (false, 0) if matches!(command, Command::Run(_) | Command::Agent(_)) => "warn,seaway_discovery=error",
         (false, 0) => "warn",
     };
-    let filter = EnvFilter::try_from_env(environment::LOG).unwrap_or_else(|_| EnvFilter::new(default));
+    // The Kubernetes client tells every failed request as an error of the program; we tell them ourselves.
+    let filter = EnvFilter::try_from_env(environment::LOG)
+        .unwrap_or_else(|_| EnvFilter::new(format!("{default},kube_client=off")));
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -3,18 +3,21 @@
 mod announcing;
 mod stopping;
 
-use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};
+use std::{collections::{BTreeMap, BTreeSet}, ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
 
 use nix::sys::signal::Signal;
-use seaway_discovery::{Announcer, Directory, DirectoryStatus};
+use seaway_discovery::{Announcer, DirectoryStatus, Monitor};
 use tokio::{sync::watch, time::Instant};
 
 use super::{
-    Event, Leftovers, RunConfiguration, RunError,
+    Event, Leftovers, OnDirectoryError, RunConfiguration, RunError, Subject,
     claim::{Claim, Run},
+    health::Health,
     readiness::{Prober, answers_already},
+    server::Server,
     signals::{Signals, asks_to_stop},
     stragglers::Family,
+    subject::Watched,
     terminal::Terminal,
 };
 use crate::{
@@ -33,9 +36,13 @@ struct Agent<T> {
     tell: T,
     signals: Signals,
     announcer: Announcer,
+    monitor: Monitor,
+    health: Arc<Health>,
     directories: watch::Receiver<Vec<DirectoryStatus>>,
     /// What was last said of each directory.
     said: Vec<Option<Said>>,
+    /// Directories of which it was told that they did not let the entry go, since it was last announced.
+    not_withdrawn: BTreeSet<String>,
     claim: Option<Claim>,
     /// Why the name could not be claimed, as it was told.
     claim_said: Option<String>,
@@ -48,13 +55,26 @@ struct Agent<T> {
     /// Whether the entry may be in a directory.
     announced: bool,
     /// Whether an earlier agent's entry may still be in a directory.
-    stale: bool,
+    stale: Stale,
     started: Instant,
     /// Until when the command has time to become ready; absent when that is told already.
     start_by: Option<Instant>,
     stopping: Option<Stopping>,
-    /// Why the command is stopped for not being ready.
-    unready: Option<String>,
+    /// Why the agent stops by itself, when it does.
+    failure: Option<RunError>,
+    /// What it ends with, when there is no command to wait for.
+    done: Option<Exit>,
+}
+
+/// What is known of an entry that an earlier agent left behind.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stale {
+    /// There is none.
+    Gone,
+    /// There may be one.
+    Perhaps,
+    /// There may be one, and it is left there until the first probe tells whether it is still right.
+    Undecided,
 }
 
 #[derive(PartialEq, Eq)]
@@ -83,30 +103,48 @@ enum Step {
 /// What became of the leftovers of an earlier agent.
 enum Before {
     Nothing,
-    Adopted(Process),
+    Adopted(Box<Process>),
     Interrupted(Signal),
 }
 
 pub(super) async fn run(
     mut configuration: RunConfiguration,
-    tell: impl FnMut(Event) + Send,
+    mut tell: impl FnMut(Event) + Send,
 ) -> Result<Exit, RunError> {
     let signals = Signals::new().map_err(RunError::Signals)?;
-    let announcer = Announcer::new(Vec::new());
-    let directories = std::mem::take(&mut configuration.directories);
+    let mut announcer = Announcer::new(std::mem::take(&mut configuration.directories));
+    if configuration.on_directory_error == OnDirectoryError::Warn {
+        announcer = announcer.giving_up();
+    }
+    let monitor = announcer.monitor();
+    let health = Arc::new(Health::new(&configuration, monitor.clone()));
+    let server = match configuration.listen {
+        Some(address) => {
+            let failed = |source| RunError::Listen { address, source };
+            let server = Server::start(address, Arc::clone(&health))
+                .await
+                .map_err(failed)?;
+            tell(Event::Listening(server.address()));
+            Some(server)
+        }
+        None => None,
+    };
     let agent = Agent {
         record: Run {
             agent: ProcessIdentity::own(),
             instance: random(),
             process: None,
-            command: configuration.command.clone(),
+            command: configuration.subject.command().unwrap_or_default().to_vec(),
         },
-        said: directories.iter().map(|_| None).collect(),
+        said: announcer.directories().iter().map(|_| None).collect(),
         directories: announcer.status(),
         announcer,
+        monitor,
+        health,
         configuration,
         tell,
         signals,
+        not_withdrawn: BTreeSet::new(),
         claim: None,
         claim_said: None,
         claim_again: None,
@@ -114,13 +152,16 @@ pub(super) async fn run(
         terminal: None,
         ready: false,
         announced: false,
-        stale: false,
+        stale: Stale::Gone,
         started: Instant::now(),
         start_by: None,
         stopping: None,
-        unready: None,
+        failure: None,
+        done: None,
     };
-    agent.run(directories).await
+    let result = agent.run().await;
+    drop(server);
+    result
 }
 
 fn random() -> String {
@@ -128,44 +169,41 @@ fn random() -> String {
 }
 
 impl<T: FnMut(Event) + Send> Agent<T> {
-    async fn run(mut self, directories: Vec<Box<dyn Directory>>) -> Result<Exit, RunError> {
-        let before = if directories.is_empty() {
+    async fn run(mut self) -> Result<Exit, RunError> {
+        let before = if self.said.is_empty() {
             None
         } else {
             self.take_name()
         };
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
         let before = match before {
             Some(before) => self.clear(before).await,
             None => Before::Nothing,
         };
-        if let Before::Interrupted(signal) = before {
-            return Ok(Exit::Signal(signal as i32));
-        }
-        let adopted = if let Before::Adopted(process) = before {
-            Some(process)
-        } else {
-            None
+        let adopted = match before {
+            Before::Nothing => None,
+            Before::Adopted(process) => Some(process),
+            Before::Interrupted(signal) => return Ok(Exit::Signal(signal as i32)),
         };
-        if adopted.is_some() {
-            // What stands in directories is right, and is taken over when the probes have answered.
-            self.stale = true;
+        if adopted.is_some() || self.configuration.subject.command().is_none() {
+            // What stands in directories may well be right, and is taken over when the probes have answered.
+            if self.claim.as_ref().is_some_and(Claim::is_inherited) {
+                self.stale = Stale::Undecided;
+            }
         } else {
-            self.remove_stale(&directories).await;
+            self.remove_stale().await;
         }
-        self.announcer = Announcer::new(directories);
-        self.directories = self.announcer.status();
         let (environment, path) = self.environment();
-        let mut process = match adopted {
-            Some(process) => process,
-            None => match self.start(&environment, &path).await {
-                Ok(process) => process,
-                Err(error) => {
-                    self.release();
-                    return Err(error);
-                }
-            },
+        let mut watched = match self.begin(adopted, &environment, &path).await {
+            Ok(watched) => watched,
+            Err(error) => {
+                self.release();
+                return Err(error);
+            }
         };
-        self.record.process = Some(process.identity().clone());
+        self.record.process = watched.own().cloned();
         if let Some(claim) = &self.claim {
             // Only leftovers are found a little later without it, by their marks.
             let _ = claim.write(Some(self.record.clone()));
@@ -180,18 +218,24 @@ impl<T: FnMut(Event) + Send> Agent<T> {
             path,
         ));
         loop {
-            match self.next(&mut process).await {
-                Step::Ended(exit) => return self.end(exit, process.identity()).await,
-                Step::Signal(signal) => self.signal(signal, process.identity()).await,
+            match self.next(&mut watched).await {
+                Step::Ended(exit) => return self.end(exit, watched.own()).await,
+                Step::Signal(signal) => self.signal(signal, watched.own()).await,
                 Step::Probed => self.probed().await,
                 Step::Directories => self.tell_directories(),
-                Step::Late => self.late(process.identity()).await,
+                Step::Late => self.late(watched.own()),
+            }
+            if self.failure.is_some() && self.stopping.is_none() {
+                self.stop(Signal::SIGTERM, watched.own()).await;
+            }
+            if let Some(exit) = self.done {
+                return self.end(exit, None).await;
             }
         }
     }
 
     /// Waits for whatever comes next.
-    async fn next(&mut self, process: &mut Process) -> Step {
+    async fn next(&mut self, watched: &mut Watched) -> Step {
         let stop_by = self.stopping.as_ref().map(|stopping| stopping.deadline);
         let deadline = [self.start_by, stop_by, self.claim_again]
             .into_iter()
@@ -215,7 +259,7 @@ impl<T: FnMut(Event) + Send> Agent<T> {
             }
         };
         tokio::select! {
-            exit = process.wait() => Step::Ended(exit),
+            exit = watched.wait() => Step::Ended(exit),
             signal = self.signals.next() => Step::Signal(signal),
             () = probed => Step::Probed,
             () = directories => Step::Directories,
@@ -244,8 +288,29 @@ impl<T: FnMut(Event) + Send> Agent<T> {
         (all, path)
     }
 
+    /// Starts the command, or finds what is to be watched.
+    async fn begin(
+        &mut self,
+        adopted: Option<Box<Process>>,
+        environment: &BTreeMap<OsString, OsString>,
+        path: &[PathBuf],
+    ) -> Result<Watched, RunError> {
+        if let Some(process) = adopted {
+            return Ok(Watched::Own(*process));
+        }
+        match self.configuration.subject.clone() {
+            Subject::Command(command) => self.start(command, environment, path).await.map(Watched::Own),
+            Subject::Process(identity) => {
+                let gone = RunError::NoProcess(identity.pid);
+                Process::adopt(identity).map(Watched::Foreign).ok_or(gone)
+            }
+            Subject::Endpoints => Ok(Watched::Nothing),
+        }
+    }
+
     async fn start(
         &mut self,
+        command: Vec<String>,
         environment: &BTreeMap<OsString, OsString>,
         path: &[PathBuf],
     ) -> Result<Process, RunError> {
@@ -253,7 +318,7 @@ impl<T: FnMut(Event) + Send> Agent<T> {
             (self.tell)(Event::AnswersAlready(address));
         }
         let process = Process::start(&Launch {
-            command: self.configuration.command.clone(),
+            command,
             environment: environment.clone(),
             path: path.to_vec(),
             working_directory: None,
@@ -280,7 +345,9 @@ impl<T: FnMut(Event) + Send> Agent<T> {
         let numbers = processes.iter().map(|process| process.pid).collect();
         let leader = before.process.filter(|leader| processes.contains(leader));
         let leftovers = self.configuration.leftovers;
-        if before.command != self.configuration.command || leftovers == Leftovers::Ignore {
+        if Some(before.command.as_slice()) != self.configuration.subject.command()
+            || leftovers == Leftovers::Ignore
+        {
             (self.tell)(Event::LeftoversIgnored(numbers));
             return Before::Nothing;
         }
@@ -290,7 +357,7 @@ impl<T: FnMut(Event) + Send> Agent<T> {
             (self.tell)(Event::LeftoverAdopted(process.identity().pid));
             // Their mark is ours from now on.
             self.record.instance = before.instance;
-            return Before::Adopted(process);
+            return Before::Adopted(Box::new(process));
         }
         let interrupted = tokio::select! {
             _ = family.end(self.configuration.times.stop) => None,
@@ -298,7 +365,7 @@ impl<T: FnMut(Event) + Send> Agent<T> {
         };
         if let Some(signal) = interrupted {
             family.end(Duration::ZERO).await;
-            self.stale = true;
+            self.stale = Stale::Perhaps;
             self.release();
             return Before::Interrupted(signal);
         }
@@ -310,6 +377,13 @@ impl<T: FnMut(Event) + Send> Agent<T> {
         let Some(state) = self.prober.as_ref().map(Prober::state) else {
             return;
         };
+        self.health.probed(state.clone());
+        if self.stale == Stale::Undecided {
+            self.stale = Stale::Perhaps;
+            if !state.ready {
+                self.remove_stale().await;
+            }
+        }
         if state.ready == self.ready {
             return;
         }
@@ -329,7 +403,7 @@ impl<T: FnMut(Event) + Send> Agent<T> {
     }
 
     /// Some time is up.
-    async fn late(&mut self, process: &ProcessIdentity) {
+    fn late(&mut self, process: Option<&ProcessIdentity>) {
         let now = Instant::now();
         let is_up = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
         if is_up(self.claim_again) {
@@ -349,22 +423,43 @@ impl<T: FnMut(Event) + Send> Agent<T> {
                 stopping,
             });
             if stopping {
-                self.unready = Some(reason);
-                self.stop(Signal::SIGTERM, process).await;
+                self.failure = Some(RunError::Unready { after, reason });
             }
         }
     }
 
-    /// The command has ended.
-    async fn end(mut self, exit: Exit, process: &ProcessIdentity) -> Result<Exit, RunError> {
+    /// It is over: the command has ended, or there is none and nothing is to be waited for any more.
+    async fn end(mut self, exit: Exit, process: Option<&ProcessIdentity>) -> Result<Exit, RunError> {
         self.prober = None;
+        self.health.stopping();
         if let Some(terminal) = &mut self.terminal {
             terminal.take_back();
         }
-        self.withdraw().await;
-        if !exit.success() && self.stopping.is_none() {
-            (self.tell)(Event::Ended(exit));
+        // Without a command nothing has happened since it was told to stop, and withdrew.
+        if process.is_some() || self.done.is_none() {
+            self.withdraw().await;
         }
+        if self.stale == Stale::Undecided {
+            self.remove_stale().await;
+        }
+        if let Some(process) = process {
+            if !exit.success() && self.stopping.is_none() {
+                (self.tell)(Event::Ended(exit));
+            }
+            self.end_stragglers(process).await;
+        } else if let Subject::Process(process) = &self.configuration.subject
+            && self.stopping.is_none()
+        {
+            (self.tell)(Event::ProcessEnded(process.pid));
+        }
+        self.release();
+        match self.failure.take() {
+            Some(failure) => Err(failure),
+            None => Ok(exit),
+        }
+    }
+
+    async fn end_stragglers(&mut self, process: &ProcessIdentity) {
         let killed = self
             .stopping
             .as_ref()
@@ -378,14 +473,6 @@ impl<T: FnMut(Event) + Send> Agent<T> {
         .await;
         if count > 0 {
             (self.tell)(Event::StragglersStopped(count));
-        }
-        self.release();
-        match self.unready.take() {
-            Some(reason) => Err(RunError::Unready {
-                after: self.configuration.times.start,
-                reason,
-            }),
-            None => Ok(exit),
         }
     }
 }

@@ -60,7 +60,9 @@ impl ClaimError {
     pub(super) fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Held { .. } => "give this one another name, or stop the other one",
-            Self::File { .. } => "Seaway's state folder must be writable; see XDG_STATE_HOME",
+            Self::File { .. } => {
+                "Seaway's state folder must be writable (see XDG_STATE_HOME), unless --owner says who announces"
+            }
             Self::Owner(_) => return None,
         };
         Some(hint.to_owned())
@@ -93,6 +95,11 @@ pub(super) struct Claim {
     owner: Owner,
     /// Whether an earlier holder left something behind, in directories perhaps too.
     inherited: bool,
+    files: Option<Files>,
+}
+
+#[derive(Debug)]
+struct Files {
     record: PathBuf,
     lock: PathBuf,
     // Kept for the lock on it: closing it ends the lock.
@@ -100,8 +107,36 @@ pub(super) struct Claim {
 }
 
 impl Claim {
-    /// Claims a name, and says what the last holder was doing if it did not end well.
-    pub(super) fn take(state_directory: &Path, name: &Name) -> Result<(Self, Option<Run>), ClaimError> {
+    /// Claims a name, and says what the last holder was doing if it did not end well. An owner that is given is who
+    /// the holder is; then the state folder may be unusable, as in a container without one that outlives it.
+    pub(super) fn take(
+        state_directory: &Path,
+        name: &Name,
+        owner: Option<&Owner>,
+    ) -> Result<(Self, Option<Run>), ClaimError> {
+        match (Self::take_in(state_directory, name), owner) {
+            (Ok((claim, run)), Some(owner)) => Ok((
+                Self {
+                    owner: owner.clone(),
+                    // Who is told who it is may have been it before, without a trace here.
+                    inherited: true,
+                    ..claim
+                },
+                run,
+            )),
+            (Err(ClaimError::File { .. }), Some(owner)) => Ok((
+                Self {
+                    owner: owner.clone(),
+                    inherited: true,
+                    files: None,
+                },
+                None,
+            )),
+            (result, _) => result,
+        }
+    }
+
+    fn take_in(state_directory: &Path, name: &Name) -> Result<(Self, Option<Run>), ClaimError> {
         let host = host();
         let folder = state_directory.join("agents");
         DirBuilder::new()
@@ -158,9 +193,11 @@ impl Claim {
             Self {
                 owner,
                 inherited,
-                record,
-                lock,
-                _file: file,
+                files: Some(Files {
+                    record,
+                    lock,
+                    _file: file,
+                }),
             },
             run,
         ))
@@ -178,9 +215,12 @@ impl Claim {
 
     /// Writes down what the holder is doing.
     pub(super) fn write(&self, run: Option<Run>) -> Result<(), ClaimError> {
+        let Some(Files { record, .. }) = &self.files else {
+            return Ok(());
+        };
         let failed = |source| ClaimError::File {
             action: "write",
-            path: self.record.clone(),
+            path: record.clone(),
             source,
         };
         let json = serde_json::to_vec(&Record {
@@ -188,7 +228,7 @@ impl Claim {
             run,
         })
         .map_err(io::Error::from);
-        let draft = self.record.with_extension("json.draft");
+        let draft = record.with_extension("json.draft");
         let written = json.and_then(|json| {
             let _ = fs::remove_file(&draft);
             let mut file = OpenOptions::new()
@@ -197,7 +237,7 @@ impl Claim {
                 .mode(0o600)
                 .open(&draft)?;
             file.write_all(&json)?;
-            fs::rename(&draft, &self.record)
+            fs::rename(&draft, record)
         });
         written.map_err(failed)
     }
@@ -205,13 +245,16 @@ impl Claim {
     /// Gives the name up. `clean` says that nothing of the entry is left anywhere: then nothing of the claim is left
     /// either. Otherwise the next agent of the name is the same owner, and can take the rest over.
     pub(super) fn release(self, clean: bool) {
+        let Some(Files { record, lock, .. }) = &self.files else {
+            return;
+        };
         if clean {
-            let _ = fs::remove_file(&self.record);
+            let _ = fs::remove_file(record);
         } else {
             let _ = self.write(None);
         }
         // Removed while still locked: who waits for it sees that it has been removed, and begins anew.
-        let _ = fs::remove_file(&self.lock);
+        let _ = fs::remove_file(lock);
     }
 }
 
@@ -267,23 +310,23 @@ mod tests {
     fn one_at_a_time_and_the_same_owner_after_a_crash() {
         let folder = tempfile::tempdir().unwrap();
         let name = Name::literal("engine");
-        let (claim, before) = Claim::take(folder.path(), &name).unwrap();
+        let (claim, before) = Claim::take(folder.path(), &name, None).unwrap();
         assert_eq!(before, None);
         claim.write(Some(run())).unwrap();
-        let refused = Claim::take(folder.path(), &name).unwrap_err().to_string();
+        let refused = Claim::take(folder.path(), &name, None).unwrap_err().to_string();
         let own = std::process::id();
         assert_eq!(
             refused,
             format!("`engine` is announced by another agent on this machine (process {own})")
         );
-        Claim::take(folder.path(), &Name::literal("other"))
+        Claim::take(folder.path(), &Name::literal("other"), None)
             .unwrap()
             .0
             .release(true);
         // As a crash leaves it.
         let owner = claim.owner().clone();
         drop(claim);
-        let (claim, before) = Claim::take(folder.path(), &name).unwrap();
+        let (claim, before) = Claim::take(folder.path(), &name, None).unwrap();
         assert_eq!((claim.owner(), before), (&owner, Some(run())));
         claim.release(true);
         assert_eq!(
@@ -291,7 +334,7 @@ mod tests {
             0,
             "nothing is left"
         );
-        let (claim, before) = Claim::take(folder.path(), &name).unwrap();
+        let (claim, before) = Claim::take(folder.path(), &name, None).unwrap();
         assert!(claim.owner() != &owner && before.is_none());
     }
 
@@ -299,11 +342,32 @@ mod tests {
     fn what_cannot_be_withdrawn_stays_ours() {
         let folder = tempfile::tempdir().unwrap();
         let name = Name::literal("engine");
-        let (claim, _) = Claim::take(folder.path(), &name).unwrap();
+        let (claim, _) = Claim::take(folder.path(), &name, None).unwrap();
         claim.write(Some(run())).unwrap();
         let owner = claim.owner().clone();
         claim.release(false);
-        let (claim, before) = Claim::take(folder.path(), &name).unwrap();
+        let (claim, before) = Claim::take(folder.path(), &name, None).unwrap();
         assert_eq!((claim.owner(), before), (&owner, None));
+    }
+
+    #[test]
+    fn an_owner_that_is_given_needs_no_state_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let name = Name::literal("engine");
+        let owner: Owner = "pod/7f".parse().unwrap();
+        let take = |place: &Path| Claim::take(place, &name, Some(&owner));
+        let (claim, _) = take(folder.path()).unwrap();
+        assert!(claim.owner() == &owner && claim.is_inherited());
+        assert!(
+            matches!(take(folder.path()), Err(ClaimError::Held { .. })),
+            "one at a time"
+        );
+        claim.release(true);
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        let (claim, before) = take(&file).unwrap();
+        assert!(claim.owner() == &owner && before.is_none());
+        claim.write(Some(run())).unwrap();
+        claim.release(true);
     }
 }

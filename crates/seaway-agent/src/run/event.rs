@@ -1,6 +1,6 @@
 //! What the agent tells the people who started it: one short line for each event.
 
-use std::{fmt, time::Duration};
+use std::{fmt, net::SocketAddr, time::Duration};
 
 use nix::sys::signal::Signal;
 
@@ -42,7 +42,9 @@ pub enum Event {
         /// Which one.
         directory: String,
     },
-    /// The entry could not be put into a directory; it is tried again.
+    /// Metrics and health are served.
+    Listening(SocketAddr),
+    /// The entry could not be put into a directory.
     NotAnnounced {
         /// Which one; absent when it is not a matter of one directory.
         directory: Option<String>,
@@ -50,6 +52,8 @@ pub enum Event {
         reason: String,
         /// What to do about it.
         hint: Option<String>,
+        /// What happens next.
+        then: Then,
     },
     /// The entry could not be taken out of a directory.
     NotWithdrawn {
@@ -64,8 +68,21 @@ pub enum Event {
     Escalated(Signal),
     /// The command did not end well.
     Ended(Exit),
+    /// The process that was watched is gone.
+    ProcessEnded(i32),
     /// Processes that the command left behind have been ended.
     StragglersStopped(usize),
+}
+
+/// What happens after a directory has not taken the entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// It is tried again and again.
+    Retry,
+    /// The directory is left alone until the probes have failed and answer again.
+    GiveUp,
+    /// The agent ends, and the command with it.
+    Stop,
 }
 
 impl Event {
@@ -76,7 +93,9 @@ impl Event {
             self,
             Self::Ready { .. }
                 | Self::Announced { .. }
+                | Self::Listening(_)
                 | Self::Stopping(_)
+                | Self::ProcessEnded(_)
                 | Self::LeftoversStopped(_)
                 | Self::LeftoverAdopted(_)
         )
@@ -138,30 +157,34 @@ impl fmt::Display for Event {
                 reason,
                 stopping,
             } => {
-                let then = if *stopping {
-                    "stopping the command"
-                } else {
-                    "still trying"
-                };
+                let then = if *stopping { "stopping" } else { "still trying" };
                 write!(f, "not ready after {}: {reason}; {then}", spoken(*after))
             }
             Self::Unready { reason } => write!(f, "no longer ready, withdrawn: {reason}"),
+            Self::Listening(address) => write!(f, "metrics and health on http://{address}"),
             Self::Announced { directory } => write!(f, "announced in {directory}"),
             Self::NotAnnounced {
                 directory,
                 reason,
                 hint,
+                then,
             } => {
                 f.write_str("not announced")?;
                 if let Some(directory) = directory {
                     write!(f, " in {directory}")?;
                 }
-                write!(f, ": {reason}; still trying")?;
+                let then = match then {
+                    Then::Retry => "still trying",
+                    Then::GiveUp => "left alone until it is ready anew",
+                    Then::Stop => "stopping",
+                };
+                write!(f, ": {reason}; {then}")?;
                 hint.as_ref().map_or(Ok(()), |hint| write!(f, " ({hint})"))
             }
             Self::NotWithdrawn { directory, reason } => write!(f, "not withdrawn from {directory}: {reason}"),
             Self::Stopping(signal) => write!(f, "{signal}: stopping"),
             Self::Escalated(signal) => write!(f, "the command does not end; sent it {signal}"),
+            Self::ProcessEnded(process) => write!(f, "process {process} has ended"),
             Self::Ended(exit) => write!(f, "the command {exit}"),
             Self::StragglersStopped(1) => f.write_str("ended 1 process that the command left behind"),
             Self::StragglersStopped(count) => {
@@ -201,6 +224,7 @@ mod tests {
             directory: Some("folder /d".into()),
             reason: "`a` is held by b".into(),
             hint: Some("take it down".into()),
+            then: Then::Retry,
         };
         let line = "not announced in folder /d: `a` is held by b; still trying (take it down)";
         assert_eq!(held.to_string(), line);

@@ -1,13 +1,13 @@
 //! Endpoints, probes and labels as they are written on a command line.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use seaway_model::{Endpoint, Name, NameError};
 use thiserror::Error;
 
 use crate::probe::Question;
 
-/// Where a command listens when only a port is given.
+/// Where a probe asks when only a port is given.
 const DEFAULT_HOST: &str = "127.0.0.1";
 
 /// Why an option cannot be used.
@@ -58,13 +58,21 @@ pub enum OptionError {
     /// Not a label.
     #[error("`{0}` is not a label: write KEY=VALUE")]
     Label(String),
+    /// Not a host to announce.
+    #[error("`{0}` is not an address to announce: write a host name, an IP address, or `auto`")]
+    Address(String),
+    /// Not an address to listen at.
+    #[error("`{0}` is not an address to listen at: write PORT or IP:PORT, for example `127.0.0.1:9464`")]
+    Listen(String),
 }
 
 /// Reads `NAME=PORT`, `NAME=HOST:PORT` or `NAME=SCHEME://HOST:PORT/PATH`.
 ///
+/// With a port alone the host stays empty: this machine, at the address that is seen from each directory.
+///
 /// ```
 /// # use seaway_agent::run::options::endpoint;
-/// assert_eq!(endpoint("client=8786").unwrap().url(), "tcp://127.0.0.1:8786");
+/// assert_eq!(endpoint("client=8786").unwrap().host, "");
 /// assert_eq!(endpoint("ui=http://node1/lab").unwrap().url(), "http://node1:80/lab");
 /// assert!(endpoint("client").unwrap_err().to_string().contains("NAME=PORT"));
 /// ```
@@ -87,7 +95,11 @@ pub fn endpoint(text: &str) -> Result<Endpoint, OptionError> {
     } else {
         None
     };
-    let (host, port) = host_and_port(authority, default_port)?;
+    let (host, port) = if is_port(authority) {
+        (String::new(), port(authority)?)
+    } else {
+        host_and_port(authority, default_port)?
+    };
     if host
         .parse::<IpAddr>()
         .is_ok_and(|address| address.is_unspecified())
@@ -164,16 +176,64 @@ pub fn label(text: &str) -> Result<(String, String), OptionError> {
     }
 }
 
+/// Reads the host to announce for endpoints that are given with a port only; `auto` and so `None` is the address that
+/// is seen from each directory.
+///
+/// ```
+/// # use seaway_agent::run::options::address_to_announce;
+/// assert_eq!(address_to_announce("auto").unwrap(), None);
+/// assert_eq!(address_to_announce("node-1").unwrap().as_deref(), Some("node-1"));
+/// assert!(address_to_announce("0.0.0.0").is_err());
+/// ```
+pub fn address_to_announce(text: &str) -> Result<Option<String>, OptionError> {
+    if text == "auto" {
+        return Ok(None);
+    }
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(text);
+    match bare.parse::<IpAddr>() {
+        Ok(address) if address.is_unspecified() => Err(OptionError::Unspecified(text.to_owned())),
+        Ok(address) => Ok(Some(address.to_string())),
+        Err(_) if is_host(text) && !is_port(text) => Ok(Some(text.to_owned())),
+        Err(_) => Err(OptionError::Address(text.escape_debug().to_string())),
+    }
+}
+
+/// Reads `PORT` (on the loopback interface), `IP:PORT` or `localhost:PORT`. Port 0 is any free one.
+///
+/// ```
+/// # use seaway_agent::run::options::listen;
+/// assert_eq!(listen("9464").unwrap().to_string(), "127.0.0.1:9464");
+/// assert!(listen("node-1:9464").is_err());
+/// ```
+pub fn listen(text: &str) -> Result<SocketAddr, OptionError> {
+    let wrong = || OptionError::Listen(text.escape_debug().to_string());
+    let local = text.strip_prefix("localhost:").unwrap_or(text);
+    if is_port(local) {
+        let port = local.parse().map_err(|_| wrong())?;
+        return Ok((Ipv4Addr::LOCALHOST, port).into());
+    }
+    text.parse().map_err(|_| wrong())
+}
+
+/// The connection that shows whether an endpoint answers, asked from this machine.
+#[must_use]
+pub fn default_probe(endpoint: &Endpoint) -> Question {
+    let address = if endpoint.host.is_empty() {
+        address(DEFAULT_HOST, endpoint.port)
+    } else {
+        endpoint.address()
+    };
+    Question::Tcp { address }
+}
+
 /// The questions to ask when none are given: a connection to each endpoint; with no endpoint either, a command that
 /// runs is ready.
 #[must_use]
 pub fn default_probes(endpoints: &[Endpoint]) -> Vec<Question> {
-    endpoints
-        .iter()
-        .map(|endpoint| Question::Tcp {
-            address: endpoint.address(),
-        })
-        .collect()
+    endpoints.iter().map(default_probe).collect()
 }
 
 /// The name of a command: its program's file name, made a valid name; `None` when nothing of it is left.
@@ -223,7 +283,7 @@ fn default_port(scheme: &str) -> Option<u16> {
 
 /// Reads `PORT`, `HOST:PORT`, or `HOST` where there is a default port.
 fn host_and_port(text: &str, default_port: Option<u16>) -> Result<(String, u16), OptionError> {
-    if !text.is_empty() && text.chars().all(|c| c.is_ascii_digit()) {
+    if is_port(text) {
         return Ok((DEFAULT_HOST.to_owned(), port(text)?));
     }
     let bracketed = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
@@ -234,15 +294,12 @@ fn host_and_port(text: &str, default_port: Option<u16>) -> Result<(String, u16),
             .rsplit_once(':')
             .map_or((text, None), |(host, port)| (host, Some(port))),
     };
-    let is_host = if bracketed.is_some() {
+    let good = if bracketed.is_some() {
         host.parse::<Ipv6Addr>().is_ok()
     } else {
-        !host.is_empty()
-            && host
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_'))
+        is_host(host)
     };
-    if !is_host {
+    if !good {
         return Err(OptionError::Host(host.escape_debug().to_string()));
     }
     let port = match given {
@@ -250,6 +307,15 @@ fn host_and_port(text: &str, default_port: Option<u16>) -> Result<(String, u16),
         None => default_port.ok_or_else(|| OptionError::NoPort(text.to_owned()))?,
     };
     Ok((host.to_owned(), port))
+}
+
+fn is_port(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_digit())
+}
+
+fn is_host(text: &str) -> bool {
+    let fit = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    !text.is_empty() && text.chars().all(fit)
 }
 
 fn port(text: &str) -> Result<u16, OptionError> {
@@ -272,7 +338,16 @@ mod tests {
     #[test]
     fn endpoints_in_all_their_forms() {
         let url = |text: &str| endpoint(text).unwrap().url();
-        assert_eq!(url("client=8000"), "tcp://127.0.0.1:8000");
+        assert_eq!(url("client=127.0.0.1:8000"), "tcp://127.0.0.1:8000");
+        let bare = endpoint("ui=http://8000/lab").unwrap();
+        assert_eq!(
+            (bare.host.as_str(), bare.port, bare.path.as_str()),
+            ("", 8000, "/lab")
+        );
+        let asked = Question::Tcp {
+            address: "127.0.0.1:8000".into(),
+        };
+        assert_eq!(default_probes(&[bare]), [asked]);
         assert_eq!(url("client=node-1.example:8000"), "tcp://node-1.example:8000");
         assert_eq!(url("client=[::1]:8000"), "tcp://[::1]:8000");
         assert_eq!(url("http=https://[fe80::1]/a/b"), "https://[fe80::1]:443/a/b");
@@ -332,6 +407,22 @@ mod tests {
         ));
         assert!(matches!(probe("80").unwrap_err(), OptionError::Probe(_)));
         assert!(matches!(probe("tcp:x").unwrap_err(), OptionError::NoPort(_)));
+    }
+
+    #[test]
+    fn addresses_to_announce_and_to_listen_at() {
+        let announced = |text: &str| address_to_announce(text).unwrap().unwrap();
+        assert_eq!(announced("10.0.0.1"), "10.0.0.1");
+        assert_eq!(announced("[fe80::1]"), "fe80::1");
+        for wrong in ["", "8000", "a b", "[::]", "user@host"] {
+            address_to_announce(wrong).unwrap_err();
+        }
+        assert_eq!(listen("[::1]:0").unwrap().to_string(), "[::1]:0");
+        assert_eq!(listen("localhost:1").unwrap().to_string(), "127.0.0.1:1");
+        assert_eq!(listen("0.0.0.0:9464").unwrap().port(), 9464);
+        for wrong in ["", "70000", "1.2.3.4", "host:1"] {
+            assert!(matches!(listen(wrong), Err(OptionError::Listen(_))), "{wrong}");
+        }
     }
 
     #[test]

@@ -2,12 +2,10 @@
 
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};
 
+use futures_util::future::join_all;
 use tokio::{sync::watch, task::AbortHandle};
 
-use crate::{
-    environment,
-    probe::{NotReady, Question},
-};
+use crate::{environment, probe::Question};
 
 use super::stragglers::PROBE_START;
 
@@ -29,8 +27,10 @@ const BEFORE_START: Duration = Duration::from_millis(250);
 pub(super) struct Readiness {
     /// Whether it is.
     pub(super) ready: bool,
-    /// Why the last question was not answered; absent when it was.
+    /// Why one of the last questions was not answered; absent when all were.
     pub(super) reason: Option<String>,
+    /// Which of the last questions were answered.
+    pub(super) answered: Vec<bool>,
 }
 
 /// Asks in a task of its own, until it is dropped.
@@ -59,13 +59,20 @@ impl Prober {
             let mut failures = 0;
             let mut pause = FIRST_PAUSE.min(interval);
             loop {
-                let reason = ask(&questions, timeout, &environment, &path).await.err();
+                // All at once: one that hangs must not make the others late.
+                let ask = questions
+                    .iter()
+                    .map(|question| question.ask(timeout, &environment, &path));
+                let answers = join_all(ask).await;
+                let answered = answers.iter().map(Result::is_ok).collect();
+                let reason = answers.into_iter().find_map(Result::err);
                 failures = if reason.is_some() { failures + 1 } else { 0 };
                 tell.send_if_modified(|state| {
                     let ready = reason.is_none() || (state.ready && failures < FAILURES_IN_A_ROW);
                     let next = Readiness {
                         ready,
                         reason: reason.map(|reason| reason.to_string()),
+                        answered,
                     };
                     let changed = *state != next;
                     *state = next;
@@ -97,18 +104,6 @@ impl Prober {
     pub(super) fn state(&self) -> Readiness {
         self.state.borrow().clone()
     }
-}
-
-async fn ask(
-    questions: &[Question],
-    timeout: Duration,
-    environment: &BTreeMap<OsString, OsString>,
-    path: &[PathBuf],
-) -> Result<(), NotReady> {
-    for question in questions {
-        question.ask(timeout, environment, path).await?;
-    }
-    Ok(())
 }
 
 /// An address on this machine that answers a probe although the command has not been started yet.

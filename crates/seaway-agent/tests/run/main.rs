@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod owner;
+mod policy;
+mod server;
 mod support;
 mod terminal;
+mod watch;
 
 use std::{
     io::{Read, Write},
@@ -286,7 +289,7 @@ fn a_command_probe_and_a_limit() {
     let mut agent = job.start();
     assert_eq!(agent.end(), 1);
     assert!(
-        agent.messages().contains("was not ready within 200 ms"),
+        agent.messages().contains("not ready within 200 ms: "),
         "{}",
         agent.messages()
     );

@@ -15,7 +15,10 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use seaway_agent::run::{Leftovers, RunConfiguration, Times, options};
+use seaway_agent::{
+    ProcessIdentity,
+    run::{Leftovers, OnDirectoryError, RunConfiguration, Subject, Times, options},
+};
 use seaway_model::discovery::{DirectorySpec, FileDirectory};
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
@@ -39,6 +42,12 @@ pub(crate) struct Job {
     pub(crate) stop_timeout: u64,
     pub(crate) fail_unready: bool,
     pub(crate) adopt: bool,
+    /// Process to watch instead of running the command; 0 for endpoints alone.
+    pub(crate) watch: Option<i32>,
+    /// `fail` or `warn`; otherwise try again.
+    pub(crate) on_error: String,
+    pub(crate) owner: Option<String>,
+    pub(crate) listen: Option<String>,
 }
 
 impl Job {
@@ -59,6 +68,10 @@ impl Job {
             stop_timeout: 10_000,
             fail_unready: false,
             adopt: false,
+            watch: None,
+            on_error: String::new(),
+            owner: None,
+            listen: None,
         }
     }
 
@@ -97,8 +110,21 @@ pub(crate) fn act_as_agent() {
     let job: Job = serde_json::from_str(&job).unwrap();
     let defaults = seaway_discovery::Defaults {
         state_directory: job.state.clone(),
+        ..Default::default()
     };
-    let mut configuration = RunConfiguration::new(job.name.parse().unwrap(), job.command, job.state);
+    let subject = match job.watch {
+        None => Subject::Command(job.command),
+        Some(0) => Subject::Endpoints,
+        Some(pid) => Subject::Process(ProcessIdentity::of(pid).unwrap()),
+    };
+    let mut configuration = RunConfiguration::new(job.name.parse().unwrap(), subject, job.state);
+    configuration.on_directory_error = match job.on_error.as_str() {
+        "fail" => OnDirectoryError::Fail,
+        "warn" => OnDirectoryError::Warn,
+        _ => OnDirectoryError::Retry,
+    };
+    configuration.owner = job.owner.map(|owner| owner.parse().unwrap());
+    configuration.listen = job.listen.map(|text| options::listen(&text).unwrap());
     configuration.endpoints = job
         .endpoints
         .iter()

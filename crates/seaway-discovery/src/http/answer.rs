@@ -1,6 +1,6 @@
 //! Answers of a server, and what takes their place when there is none: made safe to show.
 
-use std::{error::Error as StdError, io, time::Duration};
+use std::{error::Error as StdError, io, sync::Arc, time::Duration};
 
 use jiff::{Timestamp, fmt::rfc2822::DateTimeParser};
 use reqwest::{
@@ -22,21 +22,33 @@ const SHOWN: usize = 512;
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 /// An answer of the server.
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) bytes: Vec<u8>,
-    shown: String,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) bytes: Vec<u8>,
+    /// What an error shows of it.
+    pub(crate) shown: String,
+    /// Whether it went on.
+    pub(crate) cut_off: bool,
     retry_after: Option<Duration>,
 }
 
 impl Answer {
-    pub(super) async fn read(mut response: Response, secrets: &Secrets) -> Result<Self, reqwest::Error> {
+    pub(super) async fn read(response: Response, secrets: &Secrets) -> Result<Self, reqwest::Error> {
+        Self::read_up_to(LARGEST_ANSWER, response, secrets).await
+    }
+
+    /// The same, of an answer that may be larger or smaller than an entry.
+    pub(crate) async fn read_up_to(
+        largest: usize,
+        mut response: Response,
+        secrets: &Secrets,
+    ) -> Result<Self, reqwest::Error> {
         let status = response.status();
         let retry_after = retry_after(response.headers());
         let mut bytes = Vec::new();
         let mut cut_off = false;
         while let Some(chunk) = response.chunk().await? {
-            let room = LARGEST_ANSWER - bytes.len();
+            let room = largest - bytes.len();
             if chunk.len() > room {
                 bytes.extend_from_slice(&chunk[..room]);
                 cut_off = true;
@@ -54,12 +66,13 @@ impl Answer {
             status,
             bytes,
             shown,
+            cut_off,
             retry_after,
         })
     }
 
     /// The answer, unless it says that the same request may do better later.
-    pub(super) fn judge(self, method: &str, url: &str) -> Result<Self> {
+    pub(crate) fn judge(self, method: &str, url: &str) -> Result<Self> {
         match self.status.as_u16() {
             429 | 500..=599 => self.success(method, url),
             _ => Ok(self),
@@ -67,7 +80,7 @@ impl Answer {
     }
 
     /// The answer, if it is one of success.
-    pub(super) fn success(self, method: &str, url: &str) -> Result<Self> {
+    pub(crate) fn success(self, method: &str, url: &str) -> Result<Self> {
         if self.status.is_success() {
             return Ok(self);
         }
@@ -125,8 +138,13 @@ fn shown(bytes: &[u8], secrets: &Secrets, cut_off: bool) -> String {
     shown
 }
 
+/// The same for a text that these secrets may stand in.
+pub(crate) fn shown_without(bytes: &[u8], secrets: &[String]) -> String {
+    shown(bytes, &Secrets::of(secrets), false)
+}
+
 /// How long the server wants to be left alone: seconds, or an HTTP date.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = if let Ok(seconds) = text.parse() {
         Duration::from_secs(seconds)
@@ -139,7 +157,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// The causes of an error from the outermost to the innermost, each once.
-pub(super) fn chain(error: &(dyn StdError + 'static)) -> String {
+pub(crate) fn chain(error: &(dyn StdError + 'static)) -> String {
     let mut texts: Vec<String> = Vec::new();
     let mut next = Some(error);
     while let Some(error) = next {
@@ -153,7 +171,7 @@ pub(super) fn chain(error: &(dyn StdError + 'static)) -> String {
 }
 
 /// What took the place of an answer.
-pub(super) fn transport_error(
+pub(crate) fn transport_error(
     error: reqwest::Error,
     method: &str,
     url: &str,
@@ -178,11 +196,15 @@ pub(super) fn transport_error(
 }
 
 /// What is wrong with TLS, if that is what is wrong.
-fn tls_problem(error: &(dyn StdError + 'static)) -> Option<TlsProblem> {
+pub(crate) fn tls_problem(error: &(dyn StdError + 'static)) -> Option<TlsProblem> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(error) = error.downcast_ref::<rustls::Error>() {
             return Some(problem(error));
+        }
+        // Shared by those who want to clone it.
+        if let Some(error) = error.downcast_ref::<Arc<dyn StdError + Send + Sync>>() {
+            return tls_problem(&**error);
         }
         // The error inside an I/O error is not its source: it is passed over unless it is asked for.
         let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);

@@ -9,8 +9,8 @@ const BLOT: &str = "[redacted]";
 /// Shorter texts are no secrets; blotting them out would only make an answer unreadable.
 const SHORTEST: usize = 4;
 
-/// A bearer token. It is shown nowhere: its `Debug` says nothing and it has no `Display`.
-pub(super) struct Secret {
+/// A token. It is shown nowhere: its `Debug` says nothing and it has no `Display`.
+pub(crate) struct Secret {
     text: String,
     bearer: HeaderValue,
 }
@@ -23,7 +23,7 @@ impl fmt::Debug for Secret {
 
 impl Secret {
     /// The token in a file's text, or why there is none.
-    pub(super) fn token(text: &str) -> Result<Self, &'static str> {
+    pub(crate) fn token(text: &str) -> Result<Self, &'static str> {
         let text = text.trim();
         if text.is_empty() {
             return Err("the file is empty");
@@ -38,6 +38,11 @@ impl Secret {
         })
     }
 
+    /// The token itself, to be put into a header that is marked as sensitive.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The value of the `Authorization` header, marked as sensitive.
     pub(super) fn bearer(&self) -> HeaderValue {
         self.bearer.clone()
@@ -45,16 +50,22 @@ impl Secret {
 }
 
 /// Everything secret about one request.
-pub(super) struct Secrets(Vec<String>);
+pub(crate) struct Secrets(Vec<String>);
 
 impl Secrets {
-    pub(super) fn new(token: Option<Secret>, url: &Url) -> Self {
+    pub(crate) fn new(token: Option<Secret>, url: &Url) -> Self {
         let mut secrets: Vec<String> = Vec::new();
         secrets.extend(token.map(|token| token.text));
         secrets.push(url.username().to_owned());
         secrets.extend(url.password().map(str::to_owned));
         secrets.extend(url.query().map(str::to_owned));
         secrets.extend(url.query_pairs().map(|(_, value)| value.into_owned()));
+        Self::of(&secrets)
+    }
+
+    /// These texts.
+    pub(crate) fn of(secrets: &[String]) -> Self {
+        let mut secrets = secrets.to_vec();
         // As a JSON string shows them.
         let quoted = secrets
             .iter()
@@ -69,7 +80,7 @@ impl Secrets {
     }
 
     /// The text without the secrets. When it was cut off, a secret's beginning at its end goes too.
-    pub(super) fn blot(&self, text: &str, cut_off: bool) -> String {
+    pub(crate) fn blot(&self, text: &str, cut_off: bool) -> String {
         let mut text = self
             .0
             .iter()

@@ -2,7 +2,10 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub(crate) mod cluster;
+pub(crate) mod log;
 pub(crate) mod pki;
+pub(crate) mod services;
 
 use std::{
     collections::HashMap,

@@ -63,8 +63,8 @@ impl Authority {
         )
     }
 
-    /// A server for 127.0.0.1; one that demands a certificate of the given authority from its clients, if any.
-    pub(crate) fn server(&self, certificate: Certificate, clients: Option<&Self>) -> ServerConfig {
+    /// Parameters of a server's certificate, for 127.0.0.1 unless it is to be wrong.
+    fn parameters_of_server(certificate: Certificate) -> CertificateParams {
         let host = if certificate == Certificate::ForAnotherHost {
             "another.example"
         } else {
@@ -76,8 +76,27 @@ impl Authority {
             parameters.not_before = date_time_ymd(2020, 1, 1);
             parameters.not_after = date_time_ymd(2021, 1, 1);
         }
+        parameters
+    }
+
+    /// The certificate and the key of a server in another process, as files.
+    pub(crate) fn files_of_server(&self, certificate: Certificate) -> (PathBuf, PathBuf) {
         let key = KeyPair::generate().unwrap();
-        let certificate = parameters.signed_by(&key, &self.issuer).unwrap();
+        let certificate = Self::parameters_of_server(certificate)
+            .signed_by(&key, &self.issuer)
+            .unwrap();
+        (
+            self.file("server.pem", &certificate.pem()),
+            self.file("server.key", &key.serialize_pem()),
+        )
+    }
+
+    /// A server for 127.0.0.1; one that demands a certificate of the given authority from its clients, if any.
+    pub(crate) fn server(&self, certificate: Certificate, clients: Option<&Self>) -> ServerConfig {
+        let key = KeyPair::generate().unwrap();
+        let certificate = Self::parameters_of_server(certificate)
+            .signed_by(&key, &self.issuer)
+            .unwrap();
         let provider = Arc::new(ring::default_provider());
         let verifier: Arc<dyn ClientCertVerifier> = match clients {
             None => WebPkiClientVerifier::no_client_auth(),

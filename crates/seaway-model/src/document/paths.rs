@@ -45,6 +45,34 @@ fn paths_of(directory: &mut DirectorySpec, change: &mut dyn FnMut(&mut PathBuf))
             ];
             files.into_iter().flatten().for_each(change);
         }
+        DirectorySpec::Kubernetes(kubernetes) => {
+            let files = [
+                &mut kubernetes.kubeconfig,
+                &mut kubernetes.token_file,
+                &mut kubernetes.certificate_file,
+                &mut kubernetes.key_file,
+                &mut kubernetes.ca_file,
+            ];
+            files.into_iter().flatten().for_each(change);
+        }
+        DirectorySpec::Consul(consul) => {
+            let files = [
+                &mut consul.token_file,
+                &mut consul.certificate_file,
+                &mut consul.key_file,
+                &mut consul.ca_file,
+            ];
+            files.into_iter().flatten().for_each(change);
+        }
+        DirectorySpec::Redis(redis) => {
+            let files = [
+                &mut redis.password_file,
+                &mut redis.certificate_file,
+                &mut redis.key_file,
+                &mut redis.ca_file,
+            ];
+            files.into_iter().flatten().for_each(change);
+        }
     }
 }
 

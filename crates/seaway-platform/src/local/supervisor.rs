@@ -222,8 +222,14 @@ impl Supervisor {
         record: InstanceRecord,
         events: mpsc::UnboundedSender<Event>,
     ) -> Result<Self, SupervisorError> {
+        let environment = read_environment(&files.environment());
         let defaults = Defaults {
             state_directory: paths.state.clone(),
+            // Those of who brought the instance up, whoever starts the supervisor again later.
+            variables: environment
+                .iter()
+                .filter_map(|(name, value)| Some((name.to_str()?, value.to_str()?)))
+                .collect(),
         };
         let directories = record
             .plan
@@ -231,7 +237,6 @@ impl Supervisor {
             .iter()
             .map(|spec| seaway_discovery::open(spec, &defaults))
             .collect::<Result<Vec<_>, _>>()?;
-        let environment = read_environment(&files.environment());
         let supervisor = Self {
             cache: paths.cache.clone(),
             scales: store.records().scales(record.name.as_str())?,

@@ -1,5 +1,7 @@
 //! `seaway doctor`: what this machine has and lacks, and how to get it.
 
+mod kubernetes;
+
 use std::{os::unix::fs::PermissionsExt, path::Path, process::Command};
 
 use seaway_agent::process::{find_program, search_path};
@@ -7,7 +9,7 @@ use seaway_platform::local::{Paths, cgroup, disk_is_full, paths::private_folder}
 use serde::Serialize;
 
 use crate::{
-    cli::DoctorArguments,
+    cli::{DoctorArguments, DoctorOf},
     failure::{FAILED, Outcome},
     output,
 };
@@ -59,7 +61,12 @@ impl Check {
     }
 }
 
-pub(crate) fn run(arguments: &DoctorArguments, paths: &Paths) -> Outcome {
+pub(crate) use kubernetes::KubernetesArguments;
+
+pub(crate) async fn run(arguments: &DoctorArguments, paths: &Paths) -> Outcome {
+    if let Some(DoctorOf::Kubernetes(arguments)) = &arguments.of {
+        return kubernetes::run(arguments).await;
+    }
     let checks = [
         folder("state folder", &paths.state),
         folder("cache folder", &paths.cache),

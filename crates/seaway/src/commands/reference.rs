@@ -102,5 +102,12 @@ fn environment_page() -> String {
     for (name, by, meaning) in environment::TABLE {
         text.push_str(&format!("| `{name}` | {by} | {meaning} |\n"));
     }
+    text.push_str(
+        "\n## Directories\n\nTaken where neither an option nor a document says otherwise.\n\n| variable | meaning |\n| --- \
+         | --- |\n",
+    );
+    for (name, meaning) in environment::DIRECTORIES {
+        text.push_str(&format!("| `{name}` | {meaning} |\n"));
+    }
     text
 }

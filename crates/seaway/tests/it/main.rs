@@ -8,14 +8,21 @@
 // Clippy takes the helpers of integration tests for production code.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod agent;
+mod arkouda_flags;
 mod attached;
 mod cluster;
 mod commands;
 mod directory;
+mod discovery;
 mod documents;
+mod faults;
 mod harness;
 mod input;
 mod kills;
 mod many;
+mod pods;
 mod reasons;
+mod register;
 mod scale;
+mod secrets;

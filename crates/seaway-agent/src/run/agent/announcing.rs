@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use seaway_discovery::{Directory, DirectoryState, Entry, Error};
+use seaway_discovery::{DirectoryState, Entry, Error};
 use tokio::time::Instant;
 
-use super::{Agent, Said};
+use super::{Agent, Said, Stale};
 use crate::run::{
-    Event,
+    Event, OnDirectoryError, RunError, Then,
     claim::{Claim, Run},
 };
 
@@ -18,7 +18,12 @@ const CLAIM_AGAIN: Duration = Duration::from_secs(1);
 impl<T: FnMut(Event) + Send> Agent<T> {
     /// Tries to become the one agent of the name; gives back what an earlier one was doing when it was killed.
     pub(super) fn take_name(&mut self) -> Option<Run> {
-        let taken = Claim::take(&self.configuration.state_directory, &self.configuration.name);
+        let configuration = &self.configuration;
+        let taken = Claim::take(
+            &configuration.state_directory,
+            &configuration.name,
+            configuration.owner.as_ref(),
+        );
         // Written at once: whatever is announced from now on must be found by the next agent.
         match taken
             .and_then(|(claim, before)| claim.write(Some(self.record.clone())).map(|()| (claim, before)))
@@ -30,12 +35,21 @@ impl<T: FnMut(Event) + Send> Agent<T> {
             }
             Err(error) => {
                 let reason = error.to_string();
+                if self.configuration.on_directory_error == OnDirectoryError::Fail {
+                    self.failure = Some(RunError::NotAnnounced {
+                        directory: None,
+                        reason,
+                        hint: error.hint(),
+                    });
+                    return None;
+                }
                 if self.claim_said.as_ref() != Some(&reason) {
                     let hint = error.hint();
                     (self.tell)(Event::NotAnnounced {
                         directory: None,
                         reason: reason.clone(),
                         hint,
+                        then: Then::Retry,
                     });
                     self.claim_said = Some(reason);
                 }
@@ -46,13 +60,14 @@ impl<T: FnMut(Event) + Send> Agent<T> {
 
     /// Takes out what an earlier agent of the same owner left in directories: nothing is behind it any more, and the
     /// command may take its time to become ready.
-    pub(super) async fn remove_stale(&mut self, directories: &[Box<dyn Directory>]) {
+    pub(super) async fn remove_stale(&mut self) {
         if !self.claim.as_ref().is_some_and(Claim::is_inherited) {
             return;
         }
         let Some(entry) = self.entry() else { return };
+        self.stale = Stale::Gone;
         let within = self.configuration.times.withdraw;
-        let all = directories.iter().map(|directory| async {
+        let all = self.announcer.directories().iter().map(|directory| async {
             let late = |_| Error::Deadline {
                 directory: directory.describe(),
                 after: within,
@@ -64,7 +79,7 @@ impl<T: FnMut(Event) + Send> Agent<T> {
         });
         for (directory, result) in join_all(all).await {
             if let Err(error) = result {
-                self.stale = true;
+                self.stale = Stale::Perhaps;
                 (self.tell)(Event::NotWithdrawn {
                     directory,
                     reason: error.to_string(),
@@ -99,6 +114,7 @@ impl<T: FnMut(Event) + Send> Agent<T> {
         match self.entry() {
             Some(entry) => {
                 self.announced = true;
+                self.not_withdrawn.clear();
                 self.announcer.announce(entry);
             }
             None => self.claim_again = Some(Instant::now() + CLAIM_AGAIN),
@@ -114,13 +130,15 @@ impl<T: FnMut(Event) + Send> Agent<T> {
         self.tell_directories();
         let failures = self.announcer.withdraw(self.configuration.times.withdraw).await;
         self.announced = !failures.is_empty();
-        self.stale = false;
+        self.stale = Stale::Gone;
         for failure in failures {
-            let reason = failure.error.to_string();
-            (self.tell)(Event::NotWithdrawn {
-                directory: failure.directory,
-                reason,
-            });
+            // It is tried once more at the end, which is no news.
+            if self.not_withdrawn.insert(failure.directory.clone()) {
+                (self.tell)(Event::NotWithdrawn {
+                    directory: failure.directory,
+                    reason: failure.error.to_string(),
+                });
+            }
         }
         self.tell_directories();
     }
@@ -128,7 +146,8 @@ impl<T: FnMut(Event) + Send> Agent<T> {
     /// Tells what has changed in directories; each failure once, however often it is tried.
     pub(super) fn tell_directories(&mut self) {
         let all = self.directories.borrow_and_update().clone();
-        for (status, said) in all.into_iter().zip(&mut self.said) {
+        let counts = self.monitor.report().into_iter().map(|report| report.counts);
+        for ((status, counts), said) in all.into_iter().zip(counts).zip(&mut self.said) {
             let (now, event) = match status.state {
                 DirectoryState::Registered { .. } => (
                     Said::Announced,
@@ -137,8 +156,31 @@ impl<T: FnMut(Event) + Send> Agent<T> {
                     },
                 ),
                 DirectoryState::Failed {
-                    reason, hint, held, ..
+                    reason,
+                    hint,
+                    held,
+                    next_try,
+                    ..
                 } => {
+                    let policy = self.configuration.on_directory_error;
+                    let then = if next_try.is_none() {
+                        Then::GiveUp
+                    } else if policy == OnDirectoryError::Fail && counts.registrations == 0 {
+                        Then::Stop
+                    } else {
+                        // What a directory once took is tried again in any case.
+                        Then::Retry
+                    };
+                    if then == Then::Stop {
+                        if self.failure.is_none() {
+                            self.failure = Some(RunError::NotAnnounced {
+                                directory: Some(status.directory),
+                                reason,
+                                hint,
+                            });
+                        }
+                        continue;
+                    }
                     let now = if held {
                         Said::Held
                     } else {
@@ -150,6 +192,7 @@ impl<T: FnMut(Event) + Send> Agent<T> {
                             directory: Some(status.directory),
                             reason,
                             hint,
+                            then,
                         },
                     )
                 }
@@ -168,7 +211,7 @@ impl<T: FnMut(Event) + Send> Agent<T> {
 
     pub(super) fn release(&mut self) {
         if let Some(claim) = self.claim.take() {
-            claim.release(!self.announced && !self.stale);
+            claim.release(!self.announced && self.stale == Stale::Gone);
         }
     }
 }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{Agent, Stopping};
 use crate::{
-    ProcessIdentity,
+    Exit, ProcessIdentity,
     run::{Event, signals::asks_to_stop},
 };
 
@@ -16,10 +16,10 @@ use crate::{
 const SUSPENSION: Duration = Duration::from_millis(200);
 
 impl<T: FnMut(Event) + Send> Agent<T> {
-    pub(super) async fn signal(&mut self, signal: Signal, process: &ProcessIdentity) {
+    pub(super) async fn signal(&mut self, signal: Signal, process: Option<&ProcessIdentity>) {
         match signal {
             Signal::SIGCHLD => {
-                if self.terminal.is_some() && self.stopping.is_none() && has_stopped(process) {
+                if self.terminal.is_some() && self.stopping.is_none() && process.is_some_and(has_stopped) {
                     self.suspend(process).await;
                 }
             }
@@ -30,12 +30,23 @@ impl<T: FnMut(Event) + Send> Agent<T> {
     }
 
     /// Asks the command to end, or asks more strongly.
-    pub(super) async fn stop(&mut self, signal: Signal, process: &ProcessIdentity) {
+    pub(super) async fn stop(&mut self, signal: Signal, process: Option<&ProcessIdentity>) {
         let Some(stopping) = &mut self.stopping else {
-            (self.tell)(Event::Stopping(signal));
+            // What is stopped for a failure was not asked to stop, and ends with that failure.
+            if self.failure.is_none() {
+                (self.tell)(Event::Stopping(signal));
+            }
+            self.health.stopping();
             self.prober = None;
             self.start_by = None;
             self.withdraw().await;
+            if process.is_none() {
+                // Nobody else is to be asked to end. To be asked to is how a watching agent is meant to end.
+                self.done = Some(match signal {
+                    Signal::SIGTERM => Exit::Code(0),
+                    signal => Exit::Signal(signal as i32),
+                });
+            }
             forward(process, signal);
             // A stopped process acts on nothing until it is woken.
             forward(process, Signal::SIGCONT);
@@ -58,7 +69,7 @@ impl<T: FnMut(Event) + Send> Agent<T> {
         }
     }
 
-    pub(super) fn escalate(&mut self, process: &ProcessIdentity) {
+    pub(super) fn escalate(&mut self, process: Option<&ProcessIdentity>) {
         let Some(stopping) = &mut self.stopping else {
             return;
         };
@@ -73,7 +84,7 @@ impl<T: FnMut(Event) + Send> Agent<T> {
     }
 
     /// The command was stopped from the keyboard: the shell gets the terminal back, as without an agent.
-    pub(super) async fn suspend(&mut self, process: &ProcessIdentity) {
+    pub(super) async fn suspend(&mut self, process: Option<&ProcessIdentity>) {
         // It answers nobody until it is woken.
         self.withdraw().await;
         if let Some(terminal) = &mut self.terminal {
@@ -89,8 +100,8 @@ impl<T: FnMut(Event) + Send> Agent<T> {
         self.announce();
     }
 
-    pub(super) fn resume(&mut self, process: &ProcessIdentity) {
-        if let Some(terminal) = &mut self.terminal {
+    pub(super) fn resume(&mut self, process: Option<&ProcessIdentity>) {
+        if let (Some(terminal), Some(process)) = (&mut self.terminal, process) {
             terminal.hand_over(process.pid);
         }
         forward(process, Signal::SIGCONT);
@@ -98,8 +109,10 @@ impl<T: FnMut(Event) + Send> Agent<T> {
 }
 
 /// Sends a signal to the command's process group. Nothing is to be done about one that is gone.
-fn forward(process: &ProcessIdentity, signal: Signal) {
-    let _ = process.signal_group(signal);
+fn forward(process: Option<&ProcessIdentity>, signal: Signal) {
+    if let Some(process) = process {
+        let _ = process.signal_group(signal);
+    }
 }
 
 /// Whether the command has been stopped since this was last asked. Its end is left for others to see.

@@ -176,6 +176,16 @@ impl Running {
         i32::try_from(self.child.id()).expect("process ids fit")
     }
 
+    /// What it wrote to its standard output until now.
+    pub(crate) fn stdout(&self) -> String {
+        self.stdout.text()
+    }
+
+    /// What it wrote to its standard error until now.
+    pub(crate) fn stderr(&self) -> String {
+        self.stderr.text()
+    }
+
     /// Whether it has ended.
     pub(crate) fn has_ended(&mut self) -> bool {
         self.child

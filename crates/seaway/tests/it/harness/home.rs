@@ -18,13 +18,32 @@ use super::{
 };
 
 /// Variables of whoever runs the tests that would change what Seaway prints or does.
-const LEFT_OUT: [&str; 6] = [
+const LEFT_OUT: [&str; 25] = [
     "SEAWAY_LOG",
     "SEAWAY_INSTANCE",
     "SEAWAY_INSTANCE_ID",
     "SEAWAY_TASK",
     "SEAWAY_START_ID",
     "DASK_SCHEDULER_ADDRESS",
+    "KUBECONFIG",
+    "K8S_HOST",
+    "NAMESPACE",
+    "CACERT_FILE",
+    "CERT_FILE",
+    "KEY_FILE",
+    "SSL_TOKEN",
+    "CONSUL_HTTP_ADDR",
+    "CONSUL_HTTP_TOKEN",
+    "CONSUL_HTTP_TOKEN_FILE",
+    "REDIS_URL",
+    "EXTERNAL_SERVICE_NAME",
+    "EXTERNAL_SERVICE_PORT",
+    "EXTERNAL_SERVICE_TARGET_PORT",
+    "METRICS_SERVICE_NAME",
+    "METRICS_SERVICE_PORT",
+    "METRICS_SERVICE_TARGET_PORT",
+    "METRICS_SERVER_PORT",
+    "ENDPOINT_NAME",
 ];
 
 /// The right to load the machine.
@@ -258,11 +277,12 @@ impl Home {
             names(&state)
                 .into_iter()
                 .filter(|name| {
-                    !name.starts_with("state.db") && !["instances", "directory"].contains(&name.as_str())
+                    !name.starts_with("state.db")
+                        && !["instances", "directory", "agents"].contains(&name.as_str())
                 })
                 .map(|name| format!("file {name}")),
         );
-        for folder in ["instances", "directory"] {
+        for folder in ["instances", "directory", "agents"] {
             left.extend(
                 names(&state.join(folder))
                     .into_iter()

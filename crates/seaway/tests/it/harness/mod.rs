@@ -8,6 +8,7 @@ mod http;
 pub(crate) mod processes;
 mod python;
 mod reaper;
+pub(crate) mod services;
 mod snapshots;
 
 use std::{
@@ -20,7 +21,7 @@ pub(crate) use self::{
     command::{Invocation, Output, Running},
     fake::{Fake, folder_with_programs},
     home::{Heavy, Home, Status},
-    http::{get, is_free},
+    http::{Store, get, is_free},
     python::{Conversation, python, script},
     snapshots::{filters, without_numbers},
 };

@@ -1,6 +1,6 @@
 //! What runs on this machine, from `/proc`.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use nix::{
     sys::signal::{Signal, kill},
@@ -63,7 +63,18 @@ pub(crate) fn signal(pid: i32, signal: Signal) -> bool {
     kill(Pid::from_raw(pid), signal).is_ok()
 }
 
-/// Kills a process as `kill -9` does.
+/// Kills a process as `kill -9` does, and returns when it is dead: on a busy machine that takes a moment, in which it
+/// still holds its locks.
 pub(crate) fn kill_hard(pid: i32) -> bool {
-    signal(pid, Signal::SIGKILL)
+    let was_there = signal(pid, Signal::SIGKILL);
+    let dead = super::until(Duration::from_secs(30), || {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // The state stands behind the name, which ends with the last parenthesis.
+        match stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()) {
+            None | Some('Z' | 'X') => Ok(()),
+            Some(state) => Err(format!("process {pid} is in state {state}")),
+        }
+    });
+    dead.expect("a process that is killed ends");
+    was_there
 }

@@ -1,0 +1,664 @@
+//! The `kubernetes` directory with a real API server: what stands in the namespace, and what happens when something
+//! else does.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod support;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::{
+    coordination::v1::Lease,
+    core::v1::{Endpoints, Pod, Service},
+    discovery::v1::EndpointSlice,
+};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use seaway_discovery::{
+    Directory, Entry, Error, KubernetesDirectory, TlsProblem, Variables,
+    kubernetes::access::{self, Work},
+};
+use seaway_model::{
+    Endpoint, Period,
+    discovery::{self, KubernetesPlacement, KubernetesService},
+};
+use serde_json::json;
+use support::{
+    Reply, Server,
+    cluster::{Space, cluster_tool, from, kubeconfig},
+    name, pki, until,
+};
+
+const OUTSIDE: Work = Work::Announce {
+    placement: KubernetesPlacement::Outside,
+    legacy_endpoints: false,
+    selector: false,
+};
+
+fn open(spec: &discovery::KubernetesDirectory) -> KubernetesDirectory {
+    open_with(spec, &[])
+}
+
+fn open_with(spec: &discovery::KubernetesDirectory, variables: &[(&str, &str)]) -> KubernetesDirectory {
+    let defaults = seaway_discovery::Defaults {
+        variables: variables.iter().copied().collect::<Variables>(),
+        ..seaway_discovery::Defaults::default()
+    };
+    KubernetesDirectory::open(spec, &defaults).unwrap()
+}
+
+fn endpoint(endpoint: &str, host: &str, port: u16) -> Endpoint {
+    Endpoint {
+        name: name(endpoint),
+        scheme: "tcp".into(),
+        host: host.into(),
+        port,
+        path: String::new(),
+        token_file: None,
+    }
+}
+
+fn entry(owner: &str) -> Entry {
+    let endpoints = vec![
+        endpoint("client", "192.0.2.7", 5555),
+        endpoint("metrics", "192.0.2.7", 5556),
+    ];
+    Entry::new(name("eng"), "Command", owner.parse().unwrap(), endpoints)
+}
+
+/// The names of the objects of all kinds that are ours; the control plane copies our labels to what it makes itself.
+async fn objects(space: &Space) -> Vec<String> {
+    let ours = ListParams::default().labels("app.kubernetes.io/managed-by=seaway");
+    let mut found = Vec::new();
+    for lease in space.api::<Lease>().list(&ours).await.unwrap() {
+        found.push(format!("Lease {}", lease.metadata.name.unwrap()));
+    }
+    for service in space.api::<Service>().list(&ours).await.unwrap() {
+        found.push(format!("Service {}", service.metadata.name.unwrap()));
+    }
+    let own = ours.clone().labels("endpointslice.kubernetes.io/managed-by=seaway.dev");
+    for slice in space.api::<EndpointSlice>().list(&own).await.unwrap() {
+        found.push(format!("EndpointSlice {}", slice.metadata.name.unwrap()));
+    }
+    for endpoints in space.api::<Endpoints>().list(&ours).await.unwrap() {
+        let managers = endpoints.metadata.managed_fields.unwrap_or_default();
+        if !managers.iter().any(|one| one.manager.as_deref() == Some("seaway")) {
+            continue;
+        }
+        found.push(format!("Endpoints {}", endpoints.metadata.name.unwrap()));
+    }
+    found
+}
+
+const ALL: [&str; 3] = ["Lease seaway-eng", "Service eng", "EndpointSlice eng-ipv4"];
+
+#[tokio::test]
+async fn an_engine_outside_is_a_service_with_addresses_that_belong_to_the_lease() {
+    let space = Space::new().await;
+    let mut spec = space.spec();
+    let port = KubernetesService {
+        name: None,
+        port: Some(80),
+    };
+    spec.services.insert(name("client"), port);
+    let directory = open(&spec);
+    directory.register(&entry("one")).await.unwrap();
+    assert_eq!(objects(&space).await, ALL);
+    let lease = space.api::<Lease>().get("seaway-eng").await.unwrap();
+    let held = lease.spec.unwrap();
+    assert_eq!(held.holder_identity.as_deref(), Some("one"));
+    assert_eq!(held.lease_duration_seconds, Some(30));
+    let service = space.api::<Service>().get("eng").await.unwrap();
+    assert_eq!(service.spec.as_ref().unwrap().selector, None);
+    let ports = service.spec.unwrap().ports.unwrap();
+    let numbers: Vec<_> = ports
+        .iter()
+        .map(|port| (port.name.as_deref().unwrap(), port.port))
+        .collect();
+    assert_eq!(numbers, [("client", 80), ("metrics", 5556)]);
+    let slice = space.api::<EndpointSlice>().get("eng-ipv4").await.unwrap();
+    assert_eq!(slice.endpoints[0].addresses, ["192.0.2.7"]);
+    let behind: Vec<_> = slice
+        .ports
+        .unwrap()
+        .into_iter()
+        .map(|port| (port.name.unwrap(), port.port.unwrap()))
+        .collect();
+    assert_eq!(behind, [("client".to_owned(), 5555), ("metrics".to_owned(), 5556)]);
+    for metadata in [&service.metadata, &slice.metadata] {
+        let owner = &metadata.owner_references.as_ref().unwrap()[0];
+        assert_eq!(Some(&owner.uid), lease.metadata.uid.as_ref());
+        let managers = metadata.managed_fields.as_ref().unwrap();
+        assert!(
+            managers.iter().all(|one| one.manager.as_deref() == Some("seaway")),
+            "{managers:?}"
+        );
+    }
+    directory.withdraw(&entry("one")).await.unwrap();
+    assert!(objects(&space).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_restart_takes_over_at_once_and_what_was_different_goes() {
+    let space = Space::new().await;
+    let mut spec = space.spec();
+    let own = KubernetesService {
+        name: Some(name("eng-metrics")),
+        port: None,
+    };
+    spec.services.insert(name("metrics"), own);
+    open(&spec).register(&entry("one")).await.unwrap();
+    assert_eq!(objects(&space).await.len(), 5);
+    // The one before is dead, and its lease has long to go.
+    open(&space.spec()).register(&entry("one")).await.unwrap();
+    assert_eq!(objects(&space).await, ALL);
+}
+
+#[tokio::test]
+async fn an_unchanged_entry_is_registered_again_without_a_write_to_the_service() {
+    let space = Space::new().await;
+    let directory = open(&space.spec());
+    directory.register(&entry("one")).await.unwrap();
+    let versions = async || {
+        let service = space.api::<Service>().get("eng").await.unwrap();
+        let slice = space.api::<EndpointSlice>().get("eng-ipv4").await.unwrap();
+        (service.metadata.resource_version, slice.metadata.resource_version)
+    };
+    let before = versions().await;
+    directory.register(&entry("one")).await.unwrap();
+    directory.renew(&entry("one")).await.unwrap();
+    assert_eq!(versions().await, before);
+}
+
+#[tokio::test]
+async fn what_is_not_ours_is_refused_and_left_as_it_is() {
+    let space = Space::new().await;
+    let foreign = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": { "name": "eng" },
+        "spec": { "ports": [{ "port": 5555 }] },
+    });
+    space.create(foreign).await;
+    let before = space.api::<Service>().get("eng").await.unwrap();
+    let directory = open(&space.spec());
+    let error = directory.register(&entry("one")).await.unwrap_err();
+    assert!(error.is_conflict());
+    assert!(error.to_string().starts_with("Service `eng` in Kubernetes"), "{error}");
+    assert!(error.to_string().contains("is not Seaway's"), "{error}");
+    assert_eq!(space.api::<Service>().get("eng").await.unwrap(), before);
+    // Half an entry is none.
+    assert!(objects(&space).await.is_empty());
+    directory.withdraw(&entry("one")).await.unwrap();
+    assert_eq!(space.api::<Service>().get("eng").await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn what_somebody_removes_is_put_back() {
+    let space = Space::new().await;
+    let mut spec = space.spec();
+    spec.lease = Some(Period::from_secs(1));
+    let directory = open(&spec);
+    let entry = entry("one");
+    directory.register(&entry).await.unwrap();
+    let remove = DeleteParams::default();
+    space.api::<Service>().delete("eng", &remove).await.unwrap();
+    space
+        .api::<EndpointSlice>()
+        .delete("eng-ipv4", &remove)
+        .await
+        .unwrap();
+    until("the Service is there again", async || {
+        directory.renew(&entry).await.unwrap();
+        objects(&space).await == ALL
+    })
+    .await;
+    // The whole entry; the garbage collector takes what belonged to the old Lease, not what belongs to the new one.
+    space.api::<Lease>().delete("seaway-eng", &remove).await.unwrap();
+    directory.renew(&entry).await.unwrap();
+    let lease = space.api::<Lease>().get("seaway-eng").await.unwrap();
+    until("everything belongs to the new Lease", async || {
+        directory.renew(&entry).await.unwrap();
+        let service = space.api::<Service>().get_opt("eng").await.unwrap();
+        let owner = service.and_then(|service| service.metadata.owner_references?.pop());
+        objects(&space).await == ALL && owner.map(|owner| owner.uid) == lease.metadata.uid
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_change_by_somebody_else_does_not_end_the_entry() {
+    let space = Space::new().await;
+    let directory = open(&space.spec());
+    directory.register(&entry("one")).await.unwrap();
+    let label = json!({ "metadata": { "labels": { "team": "a" } } });
+    let patch = Patch::Merge(&label);
+    let leases = space.api::<Lease>();
+    leases
+        .patch("seaway-eng", &PatchParams::default(), &patch)
+        .await
+        .unwrap();
+    directory.renew(&entry("one")).await.unwrap();
+    directory.renew(&entry("one")).await.unwrap();
+    assert_eq!(
+        directory
+            .get(&name("eng"))
+            .await
+            .unwrap()
+            .unwrap()
+            .owner
+            .as_str(),
+        "one"
+    );
+}
+
+#[tokio::test]
+async fn an_engine_inside_is_selected_and_goes_with_its_pod() {
+    let space = Space::new().await;
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "engine-0" },
+        "spec": { "containers": [{ "name": "engine", "image": "none" }] },
+    });
+    // The API server admits pods only when the namespace has its service account.
+    until("the default service account is there", async || {
+        let accounts = space.api::<k8s_openapi::api::core::v1::ServiceAccount>();
+        accounts.get_opt("default").await.unwrap().is_some()
+    })
+    .await;
+    space.create(pod).await;
+    let mut spec = space.spec();
+    spec.placement = Some(KubernetesPlacement::Inside);
+    let directory = open_with(&spec, &[("POD_NAME", "engine-0")]);
+    directory.register(&entry("one")).await.unwrap();
+    assert_eq!(objects(&space).await, ["Lease seaway-eng", "Service eng"]);
+    let pod = space.api::<Pod>().get("engine-0").await.unwrap();
+    let labels = pod.metadata.labels.unwrap();
+    let service = space.api::<Service>().get("eng").await.unwrap();
+    for (key, value) in service.spec.unwrap().selector.unwrap() {
+        assert_eq!(labels.get(&key), Some(&value));
+    }
+    assert_eq!(
+        Some(&service.metadata.owner_references.unwrap()[0].uid),
+        pod.metadata.uid.as_ref()
+    );
+    // Killed with everything in it.
+    let now = DeleteParams::default().grace_period(0);
+    space.api::<Pod>().delete("engine-0", &now).await.unwrap();
+    until("the entry has gone with its pod", async || {
+        objects(&space).await.is_empty()
+    })
+    .await;
+    let error = directory.register(&entry("one")).await.unwrap_err();
+    assert!(error.to_string().contains("engine-0"), "{error}");
+}
+
+#[tokio::test]
+async fn the_old_kind_of_endpoints_on_request() {
+    let space = Space::new().await;
+    let mut spec = space.spec();
+    spec.legacy_endpoints = true;
+    let directory = open(&spec);
+    directory.register(&entry("one")).await.unwrap();
+    assert_eq!(
+        objects(&space).await,
+        ["Lease seaway-eng", "Service eng", "Endpoints eng"]
+    );
+    let endpoints = space.api::<Endpoints>().get("eng").await.unwrap();
+    let subset = &endpoints.subsets.unwrap()[0];
+    assert_eq!(subset.addresses.as_ref().unwrap()[0].ip, "192.0.2.7");
+    directory.withdraw(&entry("one")).await.unwrap();
+    assert!(objects(&space).await.is_empty());
+}
+
+#[tokio::test]
+async fn collecting_removes_what_has_expired_and_what_belongs_to_nothing() {
+    let space = Space::new().await;
+    let mut short = space.spec();
+    short.lease = Some(Period::from_secs(1));
+    open(&short).register(&entry("one")).await.unwrap();
+    let mut other = entry("two");
+    other.name = name("live");
+    let directory = open(&space.spec());
+    directory.register(&other).await.unwrap();
+    assert!(
+        directory
+            .remove_expired()
+            .await
+            .unwrap()
+            .iter()
+            .all(|entry| entry.name.as_str() == "eng")
+    );
+    until("the lease has run out and the entry is removed", async || {
+        directory.remove_expired().await.unwrap();
+        objects(&space).await
+            == [
+                "Lease seaway-live",
+                "Service live",
+                "EndpointSlice live-ipv4",
+            ]
+    })
+    .await;
+    // The control plane is not asked to do this for us: it happens in one pass.
+    let orphan = json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": {
+            "name": "orphan",
+            "labels": { "app.kubernetes.io/managed-by": "seaway", "seaway.dev/entry": "orphan" },
+            "annotations": { "seaway.dev/lease-uid": "none" },
+        },
+        "spec": { "ports": [{ "port": 5555 }] },
+    });
+    space.create(orphan).await;
+    directory.remove_expired().await.unwrap();
+    assert_eq!(objects(&space).await.len(), 3);
+}
+
+#[tokio::test]
+async fn what_changes_is_seen() {
+    let space = Space::new().await;
+    let (reader, writer) = (open(&space.spec()), open(&space.spec()));
+    assert!(reader.list().await.unwrap().is_empty());
+    let change = async {
+        writer.register(&entry("one")).await.unwrap();
+    };
+    let (changed, ()) = tokio::join!(reader.changed(), change);
+    changed.unwrap();
+    assert_eq!(reader.list().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn the_address_is_that_of_the_route_and_never_loopback() {
+    let space = Space::new().await;
+    let address = open(&space.spec()).own_address().await.unwrap();
+    let own = std::net::UdpSocket::bind("0.0.0.0:0").and_then(|socket| {
+        socket.connect("192.0.2.1:9")?;
+        socket.local_addr()
+    });
+    match own {
+        Ok(own) => assert_eq!(address, own.ip()),
+        Err(_) => assert!(address.is_loopback(), "no way out of this machine: {address}"),
+    }
+    let loopback = Entry::new(
+        name("eng"),
+        "Command",
+        "one".parse().unwrap(),
+        vec![endpoint("client", "localhost", 1)],
+    );
+    let error = open(&space.spec()).register(&loopback).await.unwrap_err();
+    assert!(error.to_string().contains("no loopback address"), "{error}");
+}
+
+#[tokio::test]
+async fn the_permission_that_is_missing_is_named() {
+    let space = Space::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    // Whoever may only read.
+    let spec = space.least(folder.path(), &[Work::Discover]).await;
+    let directory = open(&spec);
+    assert!(directory.list().await.unwrap().is_empty());
+    let error = directory.register(&entry("one")).await.unwrap_err();
+    assert_eq!(error.kind(), "forbidden");
+    let text = error.to_string();
+    assert!(
+        text.starts_with("not allowed to ") && text.contains(" in namespace "),
+        "{text}"
+    );
+    assert!(text.contains("create leases.coordination.k8s.io") || text.contains("get services"), "{text}");
+    let access = directory.access(&[OUTSIDE]).await.unwrap();
+    let missing: Vec<_> = access
+        .iter()
+        .filter(|one| !one.allowed)
+        .map(|one| format!("{} {}", one.verb, one.resource))
+        .collect();
+    assert!(missing.contains(&"create leases".to_owned()), "{missing:?}");
+    assert!(!missing.contains(&"get leases".to_owned()), "{missing:?}");
+    let cluster = directory.cluster().await.unwrap();
+    assert_eq!(cluster.namespace, space.name);
+    assert_eq!(
+        cluster.user.unwrap(),
+        format!("system:serviceaccount:{}:engine", space.name)
+    );
+}
+
+#[tokio::test]
+async fn every_permission_that_is_asked_for_is_needed_and_enough() {
+    let space = Space::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let work = [OUTSIDE, Work::Discover, Work::Collect];
+    let spec = space.least(folder.path(), &work).await;
+    let directory = open(&spec);
+    assert!(
+        directory
+            .access(&work)
+            .await
+            .unwrap()
+            .iter()
+            .all(|one| one.allowed)
+    );
+    directory.register(&entry("one")).await.unwrap();
+    directory.register(&entry("one")).await.unwrap();
+    directory.renew(&entry("one")).await.unwrap();
+    directory.list().await.unwrap();
+    directory.remove_expired().await.unwrap();
+    directory.withdraw(&entry("one")).await.unwrap();
+    // Nothing beyond: neither other resources nor other namespaces.
+    let rules = access::needed(&work);
+    assert!(rules.iter().all(|rule| !rule.verbs.contains(&"*")));
+    let elsewhere = discovery::KubernetesDirectory {
+        namespace: Some(name("default")),
+        ..spec
+    };
+    assert_eq!(open(&elsewhere).list().await.unwrap_err().kind(), "forbidden");
+}
+
+#[tokio::test]
+async fn a_token_that_is_rotated_is_read_again_at_once() {
+    let space = Space::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let spec = space.least(folder.path(), &[OUTSIDE]).await;
+    let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "bound" } });
+    space.create(secret).await;
+    let file = spec.token_file.clone().unwrap();
+    std::fs::write(&file, space.token("engine", Some("bound")).await).unwrap();
+    let directory = open(&spec);
+    directory.register(&entry("one")).await.unwrap();
+    // The token that has been read is worth nothing any more.
+    let secrets = space.api::<k8s_openapi::api::core::v1::Secret>();
+    secrets.delete("bound", &DeleteParams::default()).await.unwrap();
+    until("the old token is refused", async || {
+        matches!(
+            directory.renew(&entry("one")).await,
+            Err(Error::Http { status: 401, .. })
+        )
+    })
+    .await;
+    std::fs::write(&file, space.token("engine", None).await).unwrap();
+    directory.renew(&entry("one")).await.unwrap();
+}
+
+#[tokio::test]
+async fn certificates_that_are_right_wrong_and_expired() {
+    let space = Space::new().await;
+    if std::env::var_os("KUBECONFIG").is_some() {
+        eprintln!("skipped: the cluster is the user's own, and its authority does not sign for tests");
+        return;
+    }
+    let cluster = format!("tests-{}", std::process::id());
+    let user = |more: &[&str]| {
+        let arguments = [&["user", "tester", "--group", "system:masters", "--name", &cluster], more].concat();
+        let printed = cluster_tool(&arguments);
+        let file = |key: &str| {
+            let line = printed.lines().find_map(|line| line.strip_prefix(key));
+            Some(std::path::PathBuf::from(line.unwrap()))
+        };
+        discovery::KubernetesDirectory {
+            server: Some(server()),
+            namespace: Some(name(&space.name)),
+            certificate_file: file("certificate="),
+            key_file: file("key="),
+            ca_file: file("authority="),
+            ..discovery::KubernetesDirectory::default()
+        }
+    };
+    let good = user(&[]);
+    open(&good).register(&entry("one")).await.unwrap();
+    let error = open(&user(&["--days", "-1"]))
+        .register(&entry("one"))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, Error::Http { status: 401, .. } | Error::Tls { .. }),
+        "{error}"
+    );
+    assert!(error.hint().unwrap().contains("certificate"), "{:?}", error.hint());
+    // Another authority than the one that signed for the API server.
+    let other = pki::Authority::new("other");
+    let wrong = discovery::KubernetesDirectory {
+        ca_file: Some(other.file_of_authority()),
+        ..good.clone()
+    };
+    match open(&wrong).register(&entry("one")).await {
+        Err(Error::Tls {
+            problem: TlsProblem::UnknownAuthority,
+            ..
+        }) => {}
+        other => panic!("{other:?}"),
+    }
+    // Nobody in particular.
+    let nobody = discovery::KubernetesDirectory {
+        certificate_file: None,
+        key_file: None,
+        ..good.clone()
+    };
+    let kind = open(&nobody).register(&entry("one")).await.unwrap_err().kind();
+    assert!(matches!(kind, "forbidden" | "unauthorized"), "{kind}");
+    // The variables of Arkouda's integration say the same as the document.
+    let text = |path: Option<std::path::PathBuf>| path.unwrap().display().to_string();
+    let variables = [
+        ("K8S_HOST", good.server.clone().unwrap()),
+        ("NAMESPACE", space.name.clone()),
+        ("CERT_FILE", text(good.certificate_file)),
+        ("KEY_FILE", text(good.key_file)),
+        ("CACERT_FILE", text(good.ca_file)),
+    ];
+    let variables: Vec<(&str, &str)> = variables
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    let directory = open_with(&discovery::KubernetesDirectory::default(), &variables);
+    directory.withdraw(&entry("one")).await.unwrap();
+    assert!(objects(&space).await.is_empty());
+}
+
+fn server() -> String {
+    kube::config::Kubeconfig::read_from(kubeconfig()).unwrap().clusters[0]
+        .cluster
+        .clone()
+        .unwrap()
+        .server
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_namespace_that_is_not_there() {
+    let space = Space::new().await;
+    let spec = discovery::KubernetesDirectory {
+        namespace: Some(name("nowhere-at-all")),
+        ..space.spec()
+    };
+    let error = open(&spec).register(&entry("one")).await.unwrap_err().to_string();
+    assert!(
+        error.contains("there is no namespace `nowhere-at-all` on https://"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn what_the_server_does_not_take_is_told() {
+    // One character more than a Service may have; the server says so itself.
+    let space = Space::new().await;
+    let mut odd = entry("one");
+    odd.endpoints[0].name = name("a-name-that-is-fine-for-us-and-long");
+    odd.endpoints[1].port = 5555;
+    let error = open(&space.spec()).register(&odd).await.unwrap_err().to_string();
+    assert!(error.contains("would both be port 5555"), "{error}");
+}
+
+/// A server that answers as an API server in trouble does.
+async fn troubled(status: u16, headers: Vec<(&'static str, String)>) -> (Server, KubernetesDirectory) {
+    let server = Server::start(move |_| {
+        let body = json!({ "kind": "Status", "message": "the reason in words", "code": status });
+        Reply::With(status, headers.clone(), body.to_string())
+    })
+    .await;
+    let spec = discovery::KubernetesDirectory {
+        server: Some(server.url("")),
+        timeout: Some(Period::from_secs(1)),
+        ..discovery::KubernetesDirectory::default()
+    };
+    let directory = open_with(&spec, &[]);
+    (server, directory)
+}
+
+#[tokio::test]
+async fn trouble_is_told_with_status_and_reason() {
+    for (status, kind) in [
+        (401, "unauthorized"),
+        (403, "forbidden"),
+        (404, "not_found"),
+        (422, "invalid"),
+        (500, "server_error"),
+    ] {
+        let (_server, directory) = troubled(status, Vec::new()).await;
+        let error = directory.list().await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.to_string().contains("the reason in words"), "{error}");
+        assert!(error.hint().is_some(), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_has_too_much_to_do_is_left_alone_as_long_as_it_wants() {
+    let (server, directory) = troubled(429, vec![("retry-after", "3600".to_owned())]).await;
+    let error = directory.list().await.unwrap_err();
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(3600)));
+    assert_eq!(server.received().len(), 1, "not asked again before that");
+    let (server, directory) = troubled(429, vec![("retry-after", "0".to_owned())]).await;
+    directory.list().await.unwrap_err();
+    assert!(server.received().len() > 1, "asked again at once");
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_holds_nothing_up() {
+    let server = Server::start(|_| Reply::Hang).await;
+    let spec = discovery::KubernetesDirectory {
+        server: Some(server.url("")),
+        timeout: Some("200ms".parse().unwrap()),
+        ..discovery::KubernetesDirectory::default()
+    };
+    let error = open(&spec).list().await.unwrap_err();
+    assert_eq!(error.kind(), "timeout", "{error}");
+    assert!(error.to_string().contains("was not answered within 200 ms"), "{error}");
+}
+
+#[tokio::test]
+async fn the_end_of_an_entry_is_told_by_the_servers_clock() {
+    // The server is an hour before us, and the lease that it has is live there.
+    let there = Timestamp::now() + Duration::from_secs(3600);
+    let renewed = format!("{there:.6}");
+    let date = jiff::fmt::rfc2822::DateTimePrinter::new()
+        .timestamp_to_rfc9110_string(&there)
+        .unwrap();
+    let annotation = String::from_utf8(entry("one").to_json().unwrap()).unwrap();
+    let lease: Lease = from(json!({
+        "metadata": { "name": "seaway-eng", "annotations": { "seaway.dev/entry": annotation } },
+        "spec": { "holderIdentity": "one", "leaseDurationSeconds": 30, "renewTime": renewed },
+    }));
+    let body = serde_json::to_string(&lease).unwrap();
+    let server = Server::start(move |_| Reply::With(200, vec![("date", date.clone())], body.clone())).await;
+    let spec = discovery::KubernetesDirectory {
+        server: Some(server.url("")),
+        ..discovery::KubernetesDirectory::default()
+    };
+    let found = open(&spec).get(&name("eng")).await.unwrap().unwrap();
+    let left = found.expires_at.unwrap().duration_since(Timestamp::now()).as_secs();
+    assert!((20..=31).contains(&left), "{left}");
+}
