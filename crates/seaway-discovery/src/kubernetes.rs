@@ -151,7 +151,10 @@ impl KubernetesDirectory {
         let lease = spec.lease.map_or(DEFAULT_LEASE, Period::duration);
         file::check_lease("kubernetes", lease)?;
         if seconds(lease) > i32::MAX.unsigned_abs() {
-            return Err(configuration("lease", "Kubernetes takes no lease as long as that"));
+            return Err(configuration(
+                "lease",
+                "Kubernetes takes no lease as long as that",
+            ));
         }
         Ok(Self {
             connection: Connection::new(Settings::new(spec, &defaults.variables)?),
@@ -195,7 +198,9 @@ impl KubernetesDirectory {
         if answer.status == StatusCode::NOT_FOUND {
             return Ok(None);
         }
-        answer.read(&format!("the Lease `{}`", lease_name(name))).map(Some)
+        answer
+            .read(&format!("the Lease `{}`", lease_name(name)))
+            .map(Some)
     }
 
     /// Makes the Lease ours: a new one, our own, or one that nobody holds any more.

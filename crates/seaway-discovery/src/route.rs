@@ -48,13 +48,20 @@ mod tests {
 
     #[tokio::test]
     async fn loopback_is_reached_from_loopback() {
-        let address = own_address_towards("http://127.0.0.1", "127.0.0.1", 9).await.unwrap();
+        let address = own_address_towards("http://127.0.0.1", "127.0.0.1", 9)
+            .await
+            .unwrap();
         assert_eq!(address, IpAddr::V4(Ipv4Addr::LOCALHOST));
     }
 
     #[tokio::test]
     async fn a_name_without_address_says_so() {
         let error = own_address_towards("http://nowhere.invalid:80", "nowhere.invalid", 80).await;
-        assert!(error.unwrap_err().to_string().starts_with("cannot reach http://nowhere.invalid:80: "));
+        assert!(
+            error
+                .unwrap_err()
+                .to_string()
+                .starts_with("cannot reach http://nowhere.invalid:80: ")
+        );
     }
 }

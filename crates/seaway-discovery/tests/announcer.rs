@@ -1,6 +1,6 @@
 //! The announcer, with directories that do as they are told, in paused time.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod support;
 

@@ -1,6 +1,6 @@
 //! The contract of `Directory`, asked of every directory that can be read back.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod support;
 

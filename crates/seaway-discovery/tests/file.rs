@@ -1,6 +1,6 @@
 //! What is particular about the folder: modes, whole files, locks, and what to do with what is not ours.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod support;
 

@@ -1,7 +1,7 @@
 //! What is particular about the HTTP directory: what it sends, when it tries again, whom it trusts, and what it
 //! tells of what went wrong.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod support;
 

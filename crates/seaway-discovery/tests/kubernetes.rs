@@ -76,13 +76,18 @@ async fn objects(space: &Space) -> Vec<String> {
     for service in space.api::<Service>().list(&ours).await.unwrap() {
         found.push(format!("Service {}", service.metadata.name.unwrap()));
     }
-    let own = ours.clone().labels("endpointslice.kubernetes.io/managed-by=seaway.dev");
+    let own = ours
+        .clone()
+        .labels("endpointslice.kubernetes.io/managed-by=seaway.dev");
     for slice in space.api::<EndpointSlice>().list(&own).await.unwrap() {
         found.push(format!("EndpointSlice {}", slice.metadata.name.unwrap()));
     }
     for endpoints in space.api::<Endpoints>().list(&ours).await.unwrap() {
         let managers = endpoints.metadata.managed_fields.unwrap_or_default();
-        if !managers.iter().any(|one| one.manager.as_deref() == Some("seaway")) {
+        if !managers
+            .iter()
+            .any(|one| one.manager.as_deref() == Some("seaway"))
+        {
             continue;
         }
         found.push(format!("Endpoints {}", endpoints.metadata.name.unwrap()));
@@ -124,13 +129,18 @@ async fn an_engine_outside_is_a_service_with_addresses_that_belong_to_the_lease(
         .into_iter()
         .map(|port| (port.name.unwrap(), port.port.unwrap()))
         .collect();
-    assert_eq!(behind, [("client".to_owned(), 5555), ("metrics".to_owned(), 5556)]);
+    assert_eq!(
+        behind,
+        [("client".to_owned(), 5555), ("metrics".to_owned(), 5556)]
+    );
     for metadata in [&service.metadata, &slice.metadata] {
         let owner = &metadata.owner_references.as_ref().unwrap()[0];
         assert_eq!(Some(&owner.uid), lease.metadata.uid.as_ref());
         let managers = metadata.managed_fields.as_ref().unwrap();
         assert!(
-            managers.iter().all(|one| one.manager.as_deref() == Some("seaway")),
+            managers
+                .iter()
+                .all(|one| one.manager.as_deref() == Some("seaway")),
             "{managers:?}"
         );
     }
@@ -182,7 +192,10 @@ async fn what_is_not_ours_is_refused_and_left_as_it_is() {
     let directory = open(&space.spec());
     let error = directory.register(&entry("one")).await.unwrap_err();
     assert!(error.is_conflict());
-    assert!(error.to_string().starts_with("Service `eng` in Kubernetes"), "{error}");
+    assert!(
+        error.to_string().starts_with("Service `eng` in Kubernetes"),
+        "{error}"
+    );
     assert!(error.to_string().contains("is not Seaway's"), "{error}");
     assert_eq!(space.api::<Service>().get("eng").await.unwrap(), before);
     // Half an entry is none.
@@ -239,13 +252,7 @@ async fn a_change_by_somebody_else_does_not_end_the_entry() {
     directory.renew(&entry("one")).await.unwrap();
     directory.renew(&entry("one")).await.unwrap();
     assert_eq!(
-        directory
-            .get(&name("eng"))
-            .await
-            .unwrap()
-            .unwrap()
-            .owner
-            .as_str(),
+        directory.get(&name("eng")).await.unwrap().unwrap().owner.as_str(),
         "one"
     );
 }
@@ -328,12 +335,7 @@ async fn collecting_removes_what_has_expired_and_what_belongs_to_nothing() {
     );
     until("the lease has run out and the entry is removed", async || {
         directory.remove_expired().await.unwrap();
-        objects(&space).await
-            == [
-                "Lease seaway-live",
-                "Service live",
-                "EndpointSlice live-ipv4",
-            ]
+        objects(&space).await == ["Lease seaway-live", "Service live", "EndpointSlice live-ipv4"]
     })
     .await;
     // The control plane is not asked to do this for us: it happens in one pass.
@@ -401,7 +403,10 @@ async fn the_permission_that_is_missing_is_named() {
         text.starts_with("not allowed to ") && text.contains(" in namespace "),
         "{text}"
     );
-    assert!(text.contains("create leases.coordination.k8s.io") || text.contains("get services"), "{text}");
+    assert!(
+        text.contains("create leases.coordination.k8s.io") || text.contains("get services"),
+        "{text}"
+    );
     let access = directory.access(&[OUTSIDE]).await.unwrap();
     let missing: Vec<_> = access
         .iter()
@@ -483,7 +488,11 @@ async fn certificates_that_are_right_wrong_and_expired() {
     }
     let cluster = format!("tests-{}", std::process::id());
     let user = |more: &[&str]| {
-        let arguments = [&["user", "tester", "--group", "system:masters", "--name", &cluster], more].concat();
+        let arguments = [
+            &["user", "tester", "--group", "system:masters", "--name", &cluster],
+            more,
+        ]
+        .concat();
         let printed = cluster_tool(&arguments);
         let file = |key: &str| {
             let line = printed.lines().find_map(|line| line.strip_prefix(key));
@@ -508,7 +517,11 @@ async fn certificates_that_are_right_wrong_and_expired() {
         matches!(error, Error::Http { status: 401, .. } | Error::Tls { .. }),
         "{error}"
     );
-    assert!(error.hint().unwrap().contains("certificate"), "{:?}", error.hint());
+    assert!(
+        error.hint().unwrap().contains("certificate"),
+        "{:?}",
+        error.hint()
+    );
     // Another authority than the one that signed for the API server.
     let other = pki::Authority::new("other");
     let wrong = discovery::KubernetesDirectory {
@@ -549,7 +562,9 @@ async fn certificates_that_are_right_wrong_and_expired() {
 }
 
 fn server() -> String {
-    kube::config::Kubeconfig::read_from(kubeconfig()).unwrap().clusters[0]
+    kube::config::Kubeconfig::read_from(kubeconfig())
+        .unwrap()
+        .clusters[0]
         .cluster
         .clone()
         .unwrap()
@@ -636,7 +651,10 @@ async fn a_server_that_hangs_holds_nothing_up() {
     };
     let error = open(&spec).list().await.unwrap_err();
     assert_eq!(error.kind(), "timeout", "{error}");
-    assert!(error.to_string().contains("was not answered within 200 ms"), "{error}");
+    assert!(
+        error.to_string().contains("was not answered within 200 ms"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -659,6 +677,10 @@ async fn the_end_of_an_entry_is_told_by_the_servers_clock() {
         ..discovery::KubernetesDirectory::default()
     };
     let found = open(&spec).get(&name("eng")).await.unwrap().unwrap();
-    let left = found.expires_at.unwrap().duration_since(Timestamp::now()).as_secs();
+    let left = found
+        .expires_at
+        .unwrap()
+        .duration_since(Timestamp::now())
+        .as_secs();
     assert!((20..=31).contains(&left), "{left}");
 }

@@ -1,6 +1,6 @@
 //! Whom the HTTP directory trusts, and how it shows who it is: against servers with real TLS.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod support;
 

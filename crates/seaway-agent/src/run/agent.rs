@@ -3,7 +3,13 @@
 mod announcing;
 mod stopping;
 
-use std::{collections::{BTreeMap, BTreeSet}, ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use nix::sys::signal::Signal;
 use seaway_discovery::{Announcer, DirectoryStatus, Monitor};

@@ -44,6 +44,9 @@ pub struct Permission {
     pub why: &'static str,
 }
 
+/// Applying what is not there yet needs `create` beside `patch`.
+const APPLY: &[&str] = &["get", "list", "create", "patch", "delete"];
+
 /// The least that must be allowed, in one namespace.
 #[must_use]
 pub fn needed(all: &[Work]) -> Vec<Permission> {
@@ -68,8 +71,6 @@ pub fn needed(all: &[Work]) -> Vec<Permission> {
             }),
         }
     };
-    // Applying what is not there yet needs `create` beside `patch`.
-    const APPLY: &[&str] = &["get", "list", "create", "patch", "delete"];
     for work in all {
         match work {
             Work::Announce {
@@ -108,7 +109,11 @@ pub fn needed(all: &[Work]) -> Vec<Permission> {
                     &["list", "delete"],
                     "who holds an entry, and until when",
                 );
-                need(Resource::Service, &["list", "delete"], "the name that clients use");
+                need(
+                    Resource::Service,
+                    &["list", "delete"],
+                    "the name that clients use",
+                );
                 need(
                     Resource::EndpointSlice,
                     &["list", "delete"],
@@ -222,9 +227,10 @@ impl KubernetesDirectory {
     /// The namespace that is used, as files and the environment say. Asks nobody.
     pub async fn namespace(&self) -> Result<Name> {
         let session = self.connection.session().await?;
-        session.namespace.parse().map_err(|error| {
-            super::configuration("namespace", format!("`{}`: {error}", session.namespace))
-        })
+        session
+            .namespace
+            .parse()
+            .map_err(|error| super::configuration("namespace", format!("`{}`: {error}", session.namespace)))
     }
 
     /// Which cluster it is, and who we are there.
@@ -341,8 +347,12 @@ mod tests {
         let objects = role("r", "n", "s", &[OUTSIDE]);
         assert_eq!(objects[1]["roleRef"]["name"], objects[0]["metadata"]["name"]);
         assert_eq!(objects[1]["subjects"][0]["name"], "s");
-        assert!(objects[0]["rules"].as_array().unwrap().iter().all(|rule| {
-            rule["verbs"].as_array().unwrap().iter().all(|verb| verb != "*")
-        }));
+        assert!(
+            objects[0]["rules"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .all(|rule| { rule["verbs"].as_array().unwrap().iter().all(|verb| verb != "*") })
+        );
     }
 }

@@ -121,11 +121,7 @@ impl Connection {
         let secure = uri.scheme_str() == Some("https");
         let session = Session {
             url: uri.to_string().trim_end_matches('/').to_owned(),
-            host: uri
-                .host()
-                .unwrap_or_default()
-                .trim_matches(['[', ']'])
-                .to_owned(),
+            host: uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned(),
             port: uri.port_u16().unwrap_or(if secure { 443 } else { 80 }),
             namespace,
             secrets: secrets.into(),
@@ -267,7 +263,11 @@ impl Connection {
             Ok((parts, received, bytes.to_bytes().to_vec()))
         };
         let (parts, received, bytes) = timeout(within, work).await.map_err(late)??;
-        if let Some(date) = parts.headers.get(header::DATE).and_then(|date| date.to_str().ok()) {
+        if let Some(date) = parts
+            .headers
+            .get(header::DATE)
+            .and_then(|date| date.to_str().ok())
+        {
             self.clock.observe(sent, received, date);
         }
         if parts.status.is_success() || expected.contains(&parts.status) {

@@ -1,9 +1,6 @@
 //! From an entry to the objects that make it reachable in a cluster. Nothing here asks anything.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-};
+use std::{collections::BTreeMap, net::IpAddr};
 
 use jiff::Timestamp;
 use seaway_model::{
@@ -79,7 +76,7 @@ pub(super) fn labels(entry: &Entry) -> Map<String, Value> {
     .collect()
 }
 
-fn object(resource: Resource, name: &str, labels: Map<String, Value>, rest: Value) -> Object {
+fn object(resource: Resource, name: &str, labels: &Map<String, Value>, rest: Value) -> Object {
     let mut body = json!({
         "apiVersion": resource.api_version(),
         "kind": resource.kind(),
@@ -169,7 +166,7 @@ pub(super) fn reachable(
         objects.push(object(
             Resource::Service,
             &service,
-            labels(entry),
+            &labels(entry),
             json!({ "spec": body }),
         ));
         if placement == KubernetesPlacement::Outside {
@@ -220,10 +217,7 @@ fn services<'a>(
 fn behind(entry: &Entry, service: &str, ports: &[Port<'_>], legacy: bool) -> Result<Vec<Object>> {
     let mut hosts: BTreeMap<IpAddr, Vec<&Port<'_>>> = BTreeMap::new();
     for port in ports {
-        hosts
-            .entry(address(&port.endpoint.host)?)
-            .or_default()
-            .push(port);
+        hosts.entry(address(&port.endpoint.host)?).or_default().push(port);
     }
     let slice_ports =
         |ports: &[&Port<'_>]| -> Vec<Value> { ports.iter().map(|port| port.of_slice()).collect() };
@@ -233,21 +227,23 @@ fn behind(entry: &Entry, service: &str, ports: &[Port<'_>], legacy: bool) -> Res
             .map(|(host, ports)| json!({ "addresses": [{ "ip": host }], "ports": slice_ports(ports) }))
             .collect();
         let rest = json!({ "subsets": subsets });
-        return Ok(vec![object(Resource::Endpoints, service, labels(entry), rest)]);
+        return Ok(vec![object(Resource::Endpoints, service, &labels(entry), rest)]);
     }
-    let mut taken = BTreeSet::new();
+    let mut numbers: BTreeMap<&str, u32> = BTreeMap::new();
     Ok(hosts
         .iter()
         .map(|(host, ports)| {
             let family = if host.is_ipv4() { "IPv4" } else { "IPv6" };
+            // Numbered, so that each address of a family has one.
+            let number = numbers
+                .entry(family)
+                .and_modify(|number| *number += 1)
+                .or_insert(1);
             let base = format!("{service}-{}", family.to_ascii_lowercase());
-            let name = (1..)
-                .map(|number| match number {
-                    1 => base.clone(),
-                    _ => format!("{base}-{number}"),
-                })
-                .find(|name| taken.insert(name.clone()))
-                .unwrap_or(base.clone());
+            let name = match number {
+                1 => base,
+                number => format!("{base}-{number}"),
+            };
             let mut labels = labels(entry);
             labels.insert("kubernetes.io/service-name".to_owned(), service.into());
             // So that the control plane's own controllers leave it alone.
@@ -260,7 +256,7 @@ fn behind(entry: &Entry, service: &str, ports: &[Port<'_>], legacy: bool) -> Res
                 "ports": slice_ports(ports),
                 "endpoints": [{ "addresses": [host], "conditions": { "ready": true } }],
             });
-            object(Resource::EndpointSlice, &name, labels, rest)
+            object(Resource::EndpointSlice, &name, &labels, rest)
         })
         .collect())
 }
@@ -346,7 +342,10 @@ mod tests {
             ] })
         );
         assert_eq!(slice.name, "eng-ipv4");
-        assert_eq!(slice.body["metadata"]["labels"]["kubernetes.io/service-name"], "eng");
+        assert_eq!(
+            slice.body["metadata"]["labels"]["kubernetes.io/service-name"],
+            "eng"
+        );
         assert_eq!(slice.body["endpoints"][0]["addresses"], json!(["10.0.0.1"]));
         assert_eq!(
             slice.body["ports"],
@@ -425,7 +424,10 @@ mod tests {
             endpoint("http", "10.0.0.2", 1),
         ]);
         let error = outside(&twice, &spec).unwrap_err().to_string();
-        assert!(error.contains("`client` and `http` would both be port 1"), "{error}");
+        assert!(
+            error.contains("`client` and `http` would both be port 1"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -66,7 +66,10 @@ fn add(time: Timestamp, duration: Duration) -> Timestamp {
 ///
 /// When the Lease is none of Seaway's, or of a form that this version does not know.
 pub(super) fn read(lease: &Lease, clock: &ServerClock) -> Result<Entry> {
-    let place = format!("the Lease `{}`", lease.metadata.name.as_deref().unwrap_or_default());
+    let place = format!(
+        "the Lease `{}`",
+        lease.metadata.name.as_deref().unwrap_or_default()
+    );
     let wrong = |reason| Error::Entry {
         place: place.clone(),
         reason,
@@ -93,7 +96,10 @@ pub(super) fn read(lease: &Lease, clock: &ServerClock) -> Result<Entry> {
     if let Some(Ok(owner)) = spec.holder_identity.as_deref().map(str::parse) {
         entry.owner = owner;
     }
-    let renewed = spec.renew_time.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0);
+    let renewed = spec
+        .renew_time
+        .as_ref()
+        .map_or(Timestamp::UNIX_EPOCH, |time| time.0);
     let millis = |time: Timestamp| Timestamp::from_millisecond(time.as_millisecond()).unwrap_or(time);
     entry.renewed_at = millis(clock.to_local(renewed));
     entry.lease_seconds = Some(duration(spec).as_secs());
@@ -103,6 +109,7 @@ pub(super) fn read(lease: &Lease, clock: &ServerClock) -> Result<Entry> {
 
 /// Reads what an API server answered as a Lease, and the Lease as an entry; for tests with arbitrary bytes.
 #[doc(hidden)]
+#[must_use]
 pub fn from_answer(bytes: &[u8]) -> Option<Entry> {
     let lease: Lease = serde_json::from_slice(bytes).ok()?;
     let _ = holder(&lease, Timestamp::now());
@@ -173,7 +180,9 @@ mod tests {
     fn leases_of_others_are_no_entries() {
         let mut other = lease(30, Timestamp::now());
         other["metadata"]["name"] = json!("seaway-other");
-        let error = read(&parse(other), &ServerClock::default()).unwrap_err().to_string();
+        let error = read(&parse(other), &ServerClock::default())
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("`eng`, not of `other`"), "{error}");
         let mut bare = lease(30, Timestamp::now());
         bare["metadata"]["annotations"] = json!({});

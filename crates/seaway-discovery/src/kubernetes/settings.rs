@@ -146,7 +146,7 @@ impl Settings {
                 url.parse()
                     .map_err(|error| configuration("server", format!("it is not a URL: {error}")))?,
             ),
-            Source::Pod(url) => self.of_pod(url)?,
+            Source::Pod(url) => Self::of_pod(url)?,
             Source::Kubeconfig(files, context) => of_files(files, context.as_deref()).await?,
         };
         if let Some(path) = &self.ca_file {
@@ -180,7 +180,7 @@ impl Settings {
         Ok((config, secrets))
     }
 
-    fn of_pod(&self, url: &str) -> Result<Config> {
+    fn of_pod(url: &str) -> Result<Config> {
         let folder = Path::new(SERVICE_ACCOUNT);
         let mut config = Config::new(
             url.parse()
@@ -225,9 +225,7 @@ fn source(spec: &discovery::KubernetesDirectory, variables: &Variables) -> Resul
     if spec.context.is_none()
         && let Some(host) = variables.get(variables::KUBERNETES_SERVICE_HOST)
     {
-        let port = variables
-            .get(variables::KUBERNETES_SERVICE_PORT)
-            .unwrap_or("443");
+        let port = variables.get(variables::KUBERNETES_SERVICE_PORT).unwrap_or("443");
         let host = if host.contains(':') {
             format!("[{host}]")
         } else {
@@ -247,7 +245,10 @@ fn check_url(url: &str) -> Result<()> {
         // Neither the text nor the parser's words are shown: it may hold a password.
         .map_err(|_| configuration("server", "it is not a URL such as https://host:6443"))?;
     if !matches!(parsed.scheme(), "https" | "http") || parsed.host_str().is_none() {
-        return Err(configuration("server", "it is not a URL such as https://host:6443"));
+        return Err(configuration(
+            "server",
+            "it is not a URL such as https://host:6443",
+        ));
     }
     if !parsed.username().is_empty() || parsed.password().is_some() || parsed.query().is_some() {
         return Err(configuration(
@@ -271,8 +272,8 @@ async fn of_files(files: &[PathBuf], context: Option<&str>) -> Result<Config> {
         if files.len() > 1 && !path.exists() {
             continue;
         }
-        let one = Kubeconfig::read_from(path)
-            .map_err(|error| wrong(path, crate::http::answer::chain(&error)))?;
+        let one =
+            Kubeconfig::read_from(path).map_err(|error| wrong(path, crate::http::answer::chain(&error)))?;
         merged = Some(match merged {
             None => one,
             Some(before) => before
@@ -411,15 +412,17 @@ mod tests {
         };
         assert!(error("host:6443", &[]).contains("https://host:6443"));
         let secret = error("https://me:sesame@h", &[]);
-        assert!(secret.contains("tokenFile") && !secret.contains("sesame"), "{secret}");
+        assert!(
+            secret.contains("tokenFile") && !secret.contains("sesame"),
+            "{secret}"
+        );
         assert!(error("https://h", &[("CERT_FILE", "/c")]).contains("go together"));
     }
 
     #[test]
     fn the_token_of_the_environment_is_not_shown() {
         let all = [("K8S_HOST", "https://h"), ("SSL_TOKEN", "sesame")];
-        let settings =
-            Settings::new(&discovery::KubernetesDirectory::default(), &variables(&all)).unwrap();
+        let settings = Settings::new(&discovery::KubernetesDirectory::default(), &variables(&all)).unwrap();
         assert!(settings.token.is_some());
         assert!(!format!("{settings:?}").contains("sesame"));
     }

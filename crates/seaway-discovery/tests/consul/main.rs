@@ -1,6 +1,6 @@
 //! The Consul directory against real servers: what other clients of Consul see, who may, and when it does not do well.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod access;
 #[path = "../support/mod.rs"]

@@ -1,6 +1,6 @@
 //! The Redis directory against real servers: alone, under Sentinel, as a cluster, and when they do not do well.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod access;
 mod several;

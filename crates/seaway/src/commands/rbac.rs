@@ -32,7 +32,13 @@ Examples:
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct RbacArguments {
     /// What is to be allowed, separated by commas.
-    #[arg(long = "for", value_enum, value_delimiter = ',', value_name = "WORK", default_value = "announce")]
+    #[arg(
+        long = "for",
+        value_enum,
+        value_delimiter = ',',
+        value_name = "WORK",
+        default_value = "announce"
+    )]
     pub(crate) work: Vec<WorkArgument>,
     /// Namespace that it is allowed in, and in which the service account is.
     #[arg(long, value_name = "NAMESPACE", default_value = "default")]

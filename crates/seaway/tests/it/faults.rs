@@ -99,9 +99,15 @@ impl Stage {
                 }
             }
             Victim::Engine => {
-                if let Some(engine) = self.engine() {
-                    processes::kill_hard(engine);
-                }
+                // The agent may only just be starting it, after one that was left has been ended.
+                let engine = until(PATIENCE, || {
+                    let all = engines(&self.home, self.ports);
+                    match (all.as_slice(), &self.agent) {
+                        ([one], Some(agent)) if parent(*one) == Some(agent.pid()) => Ok(*one),
+                        _ => Err(format!("engines: {all:?}")),
+                    }
+                });
+                processes::kill_hard(engine.unwrap_or_else(|why| panic!("{why}")));
             }
             Victim::ApiServer => self.kubernetes.kill_api_server(),
             Victim::Consul => self.consul.kill(),
@@ -132,9 +138,16 @@ fn engines(home: &Home, ports: Ports) -> Vec<i32> {
     let port = ports.engine.to_string();
     home.processes()
         .into_iter()
-        .filter(|process| process.words.contains(&port) && process.words.get(1).is_some_and(|word| word == "-m"))
+        .filter(|process| {
+            process.words.contains(&port) && process.words.get(1).is_some_and(|word| word == "-m")
+        })
         .map(|process| process.pid)
         .collect()
+}
+
+fn parent(process: i32) -> Option<i32> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
 }
 
 fn agent(home: &Home, kubeconfig: &Path, ports: Ports) -> Running {

@@ -24,7 +24,13 @@ use crate::{
 )]
 pub(crate) struct KubernetesArguments {
     /// What is to be done there, separated by commas.
-    #[arg(long = "for", value_enum, value_delimiter = ',', value_name = "WORK", default_value = "announce,discover,gc")]
+    #[arg(
+        long = "for",
+        value_enum,
+        value_delimiter = ',',
+        value_name = "WORK",
+        default_value = "announce,discover,gc"
+    )]
     work: Vec<WorkArgument>,
     /// Form of the output.
     #[arg(short, long, value_enum, default_value_t)]
@@ -101,7 +107,10 @@ pub(crate) async fn run(arguments: &KubernetesArguments) -> Outcome {
     }
     Err(Failure::new(
         FAILED,
-        format!("{missing} of {} permissions are missing", report.permissions.len()),
+        format!(
+            "{missing} of {} permissions are missing",
+            report.permissions.len()
+        ),
     )
     .hint(format!(
         "`seaway rbac --namespace {}` prints a Role that allows it; somebody who may must apply that",
@@ -133,6 +142,9 @@ fn text(report: &Report) -> String {
         }
         cell.push_str(one.verb);
     }
-    text.push_str(&output::table(&["RESOURCE", "ALLOWED", "MISSING", "WHAT FOR"], rows));
+    text.push_str(&output::table(
+        &["RESOURCE", "ALLOWED", "MISSING", "WHAT FOR"],
+        rows,
+    ));
     text
 }

@@ -42,7 +42,8 @@ pub(crate) fn program(name: &str) -> String {
     let path = printed
         .lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-    path.expect("tools/programs prints where the program is").to_owned()
+    path.expect("tools/programs prints where the program is")
+        .to_owned()
 }
 
 /// A port that nobody listens on at the moment.
@@ -106,7 +107,9 @@ pub(crate) fn redis(home: &Home, port: u16) -> Service {
     let service = Service::new(home, words.to_vec());
     let address = format!("127.0.0.1:{port}");
     until(PATIENCE, || {
-        (!http::is_free(&address)).then_some(()).ok_or_else(|| address.clone())
+        (!http::is_free(&address))
+            .then_some(())
+            .ok_or_else(|| address.clone())
     })
     .expect("Redis accepts connections");
     service
