@@ -283,7 +283,7 @@ fn measure(kind: &str) {
         let (before, _) = usage();
         tokio::time::sleep(COUNTED).await;
         let (after, memory) = usage();
-        let share = (after - before).as_secs_f64() / COUNTED.as_secs_f64() * 100.0;
+        let share = after.saturating_sub(before).as_secs_f64() / COUNTED.as_secs_f64() * 100.0;
         let (trip, registered) = (millis(median(trips)), millis(median(registered)));
         #[expect(clippy::cast_precision_loss, reason = "mebibytes")]
         let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
