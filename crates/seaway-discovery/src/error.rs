@@ -230,6 +230,12 @@ impl Error {
                 ..
             } => "use the version of Seaway that wrote it",
             Self::Entry { .. } => "remove it if nobody needs it",
+            Self::Credential {
+                what: "kubeconfig", ..
+            } => {
+                "name the file with `--kubeconfig`, `kubeconfig` in the document or KUBECONFIG; `kubectl config view` shows \
+                 what is in it"
+            }
             Self::Credential { .. } => {
                 "the file must be readable and in PEM form; a token file holds one line"
             }
