@@ -233,7 +233,7 @@ fn unknown_keys() {
       |
     7 |     - files: {}
       |       ^
-    hint: did you mean `file`? known keys: file, stdout, http
+    hint: did you mean `file`? known keys: file, stdout, http, kubernetes, consul, redis
     "#);
     assert_snapshot!(spec("  discovery:\n    - http: {url: 'http://x', method: GET}\n"), @r#"
     dask.yaml:7:39: `spec.discovery[0].http.method`: unknown value `GET`
