@@ -255,7 +255,7 @@ fn unknown_keys() {
       |             ^
     "#);
     assert_snapshot!(spec("  discovery:\n    - {}\n"), @r#"
-    dask.yaml:7:7: `spec.discovery[0]`: expected one key (file, stdout, http), found 0
+    dask.yaml:7:7: `spec.discovery[0]`: expected one key (file, stdout, http, kubernetes, consul, redis), found 0
       |
     7 |     - {}
       |       ^
