@@ -5,7 +5,11 @@
 
 mod counts;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use futures_util::future::join_all;
@@ -28,6 +32,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// How long one attempt may take. Directories end by themselves much earlier; this is for one that does not.
 const LONGEST_ATTEMPT: Duration = Duration::from_secs(60);
+
+/// The renewals of a process happen in steps of this part of the time between them: those of many entries then wake the
+/// process up together, and travel together.
+const STEPS: u32 = 100;
 
 /// How an entry is doing in one directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -288,6 +296,14 @@ fn set(status: &watch::Sender<Vec<DirectoryStatus>>, index: usize, state: Direct
     });
 }
 
+/// The last step of the process up to this time.
+fn in_step(at: Instant, period: Duration) -> Instant {
+    static FIRST: OnceLock<Instant> = OnceLock::new();
+    let since = at.saturating_duration_since(*FIRST.get_or_init(Instant::now));
+    let over = since.as_nanos() % (period / STEPS).as_nanos().max(1);
+    at - Duration::from_nanos(u64::try_from(over).unwrap_or_default())
+}
+
 /// What keeps the entry in one directory.
 struct Keeper {
     directory: Arc<dyn Directory>,
@@ -324,10 +340,10 @@ impl Keeper {
                             pauses = None;
                             // A little earlier at random, so that many do not come all at once. Counted from the
                             // beginning of the attempt, before which the lease cannot have begun.
-                            let early = rand::random_range(0.9..=1.0);
+                            let early = rand::random_range(0.92..=1.0);
                             self.directory
                                 .lease()
-                                .map(|lease| begun + (lease / 3).mul_f64(early))
+                                .map(|lease| in_step(begun + (lease / 3).mul_f64(early), lease / 3))
                         }
                         Err(error) if self.gives_up && taken.is_none() => {
                             self.failed(&entry, &error, None);

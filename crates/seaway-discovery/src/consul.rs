@@ -309,6 +309,7 @@ impl Directory for ConsulDirectory {
                 query: &query,
                 body: None,
                 permission: &format!("key:read {CHANGED}"),
+                waits: seen.is_some(),
                 deadline: self.agent.deadline() + LOOK_AGAIN,
             })
             .await?;

@@ -30,7 +30,7 @@ pub enum Error {
         directory: String,
     },
     /// This kind of directory cannot do that.
-    #[error("a {directory} directory cannot {what}")]
+    #[error("{} directory cannot {what}", with_article(directory))]
     Unsupported {
         /// Kind of directory.
         directory: &'static str,
@@ -183,6 +183,12 @@ pub enum TlsProblem {
     ClientCertificate,
     /// Anything else, such as a server that does not speak TLS.
     Other,
+}
+
+/// The kind of a directory with its article: one says `aitch`.
+fn with_article(kind: &str) -> String {
+    let article = if kind == "http" { "an" } else { "a" };
+    format!("{article} {kind}")
 }
 
 fn until_text(until: Option<Timestamp>) -> String {

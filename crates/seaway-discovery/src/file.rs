@@ -1,23 +1,33 @@
 //! A folder of JSON files: `<name>.json` is the entry of the instance `name`.
 //!
 //! Readers need nothing but the file: it is always whole (written aside, then renamed) and private (mode 0600 from
-//! the moment it exists). Writers of one name take turns by a lock on `.<name>.lock`, which is removed again before
-//! it is released, so that nothing but entries stays in the folder.
+//! the moment it exists). Writers of one name take turns by a lock on `.<name>.lock`. That file becomes the entry, or is
+//! removed again before it is released, so that nothing but entries stays in the folder.
+//!
+//! What is announced is on the disk before it is said to be announced. A mere renewal is not waited for: after a failure
+//! of power nobody renews any more anyhow.
+//!
+//! The folder is used in threads of its own, since it may be on a machine that answers slowly or never.
+
+mod folder;
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
-    io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    io,
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use seaway_model::{Name, discovery};
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 
-use crate::{Defaults, Directory, Entry, EntryError, Error, Result};
+use self::folder::{Folder, Tried, Turn, remove};
+use crate::{Defaults, Directory, Entry, Error, Result};
 
 /// Lease where the document names none.
 pub const DEFAULT_LEASE: Duration = Duration::from_secs(30);
@@ -31,28 +41,24 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 /// How often to try to get the lock meanwhile.
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
-/// Largest entry that is read; ours have a few kilobytes.
-const LARGEST_ENTRY: u64 = 1 << 20;
+/// How many threads use the folder at once.
+const THREADS: usize = 4;
 
 /// A folder of JSON files, one for each instance.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct FileDirectory {
-    folder: PathBuf,
+    folder: Arc<Folder>,
     lease: Duration,
+    threads: Arc<Semaphore>,
 }
 
-/// The right to change one entry, until it is dropped.
-struct Turn {
-    path: PathBuf,
-    // Kept for the lock on it: closing it ends the lock.
-    _file: File,
-}
+/// Whether somebody still waits for what is done in a thread.
+#[derive(Default)]
+struct Wanted(Arc<AtomicBool>);
 
-impl Drop for Turn {
+impl Drop for Wanted {
     fn drop(&mut self) {
-        // Removed while still locked: who waits for it sees that it has been removed, and begins anew. When it cannot
-        // be removed it stays behind as an empty file, which does no harm.
-        let _ = fs::remove_file(&self.path);
+        self.0.store(true, Ordering::Release);
     }
 }
 
@@ -61,8 +67,9 @@ impl FileDirectory {
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>, lease: Duration) -> Self {
         Self {
-            folder: folder.into(),
+            folder: Arc::new(Folder(folder.into())),
             lease,
+            threads: Arc::new(Semaphore::new(THREADS)),
         }
     }
 
@@ -83,177 +90,102 @@ impl FileDirectory {
     /// The folder.
     #[must_use]
     pub fn folder(&self) -> &Path {
-        &self.folder
+        &self.folder.0
     }
 
-    fn path(&self, name: &Name) -> PathBuf {
-        self.folder.join(format!("{name}.json"))
+    /// Does something in the folder, in a thread of its own.
+    async fn aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Folder) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let lost = |reason| Error::file("use the folder", &self.folder.0, reason);
+        // Kept by the thread: one that hangs counts even when nobody waits for it any more.
+        let permit = Arc::clone(&self.threads).acquire_owned().await;
+        let permit = permit.map_err(|error| lost(io::Error::other(error)))?;
+        let folder = Arc::clone(&self.folder);
+        tokio::task::spawn_blocking(move || {
+            let done = work(&folder);
+            drop(permit);
+            done
+        })
+        .await
+        .map_err(|error| lost(error.into()))?
     }
 
-    /// Where an entry is written before it is renamed. Always the same, so that what a crash leaves there is
-    /// overwritten by the next writer; only who has the turn writes there.
-    fn draft(&self, name: &Name) -> PathBuf {
-        self.folder.join(format!(".{name}.json.draft"))
-    }
-
-    /// Waits for the turn to change an entry. `None` when there is no folder, and so no entry.
-    async fn turn(&self, name: &Name) -> Result<Option<Turn>> {
-        let path = self.folder.join(format!(".{name}.lock"));
-        let wrong = |reason| Error::file("lock", path.clone(), reason);
+    /// Does something in the folder when it is our turn to change this entry. `None` when there is no folder, which is
+    /// made if that is wanted.
+    ///
+    /// When the caller gives up meanwhile it is not begun any more; what has begun has the turn until it is done.
+    async fn in_turn<T: Send + 'static>(
+        &self,
+        name: &Name,
+        make: bool,
+        work: impl FnOnce(&Folder, Turn) -> Result<T> + Clone + Send + 'static,
+    ) -> Result<Option<T>> {
+        enum Outcome<T> {
+            Done(T),
+            Busy,
+            NoFolder,
+        }
+        let wanted = Wanted::default();
         let deadline = Instant::now() + LOCK_PATIENCE;
         loop {
-            let file = match OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .mode(0o600)
-                .open(&path)
-            {
-                Ok(file) => file,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-                Err(error) => return Err(wrong(error)),
-            };
-            match file.try_lock() {
-                // Whoever had the turn before has removed the file; a lock on a removed file keeps nobody out.
-                Ok(()) if !is_at(&file, &path).map_err(wrong)? => {}
-                Ok(()) => return Ok(Some(Turn { path, _file: file })),
-                Err(TryLockError::WouldBlock) => {}
-                Err(TryLockError::Error(error)) => return Err(wrong(error)),
-            }
-            if Instant::now() >= deadline {
-                return Err(Error::Locked {
-                    path,
-                    after: LOCK_PATIENCE,
-                });
-            }
-            tokio::time::sleep(LOCK_PAUSE).await;
-        }
-    }
-
-    /// The turn to change an entry, in a folder that is made if it is missing.
-    async fn turn_in_folder(&self, name: &Name) -> Result<Turn> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.folder)
-            .map_err(|reason| Error::file("create the folder", &self.folder, reason))?;
-        self.turn(name).await?.ok_or_else(|| {
-            Error::file(
-                "use the folder",
-                &self.folder,
-                io::Error::new(io::ErrorKind::NotFound, "it was removed"),
-            )
-        })
-    }
-
-    /// What stands in the folder under a name.
-    fn read(&self, name: &Name) -> Result<Option<Entry>> {
-        let path = self.path(name);
-        let Some(bytes) = read_file(&path)? else {
-            return Ok(None);
-        };
-        Entry::from_json(&bytes)
-            .and_then(|entry| {
-                if entry.name == *name {
-                    Ok(Some(entry))
+            let (entry, work, unwanted) = (name.clone(), work.clone(), Arc::clone(&wanted.0));
+            let outcome = self.aside(move |folder| {
+                let tried = if make {
+                    folder.try_turn_in_folder(&entry)?
                 } else {
-                    Err(EntryError::Name {
-                        found: entry.name,
-                        expected: name.clone(),
-                    })
-                }
-            })
-            .map_err(|reason| Error::Entry {
-                place: path.display().to_string(),
-                reason,
-            })
-    }
-
-    /// What stands in the folder under a name, for one who wants to change it. What is no entry counts as one of
-    /// somebody else that has expired, since entries are written so that they are always whole. One of a later
-    /// form may be live, and is an error.
-    fn read_to_change(&self, name: &Name) -> Result<Option<Entry>> {
-        match self.read(name) {
-            Err(
-                error @ Error::Entry {
-                    reason: EntryError::Malformed(_) | EntryError::Name { .. },
-                    ..
-                },
-            ) => {
-                tracing::warn!(%name, "{error}; it is treated as expired");
-                Ok(None)
-            }
-            result => result,
-        }
-    }
-
-    fn write(&self, entry: &Entry) -> Result<()> {
-        let path = self.path(&entry.name);
-        let draft = self.draft(&entry.name);
-        let mut json = entry
-            .with_lease(Some(self.lease))
-            .to_json()
-            .map_err(|reason| Error::Entry {
-                place: path.display().to_string(),
-                reason,
-            })?;
-        json.push(b'\n');
-        // A draft that a crash left behind may have another mode; a new file has the right one from the start.
-        remove(&draft)?;
-        let written = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&draft)
-            .and_then(|mut file| {
-                file.write_all(&json)?;
-                file.sync_all()?;
-                fs::rename(&draft, &path)
+                    folder.try_turn(&entry)?
+                };
+                Ok(match tried {
+                    Tried::Mine(turn) if !unwanted.load(Ordering::Acquire) => {
+                        Outcome::Done(work(folder, turn)?)
+                    }
+                    Tried::Mine(_) | Tried::Busy => Outcome::Busy,
+                    Tried::NoFolder => Outcome::NoFolder,
+                })
             });
-        written.map_err(|reason| {
-            let _ = fs::remove_file(&draft);
-            Error::file("write", path, reason)
-        })
+            match outcome.await? {
+                Outcome::Done(done) => return Ok(Some(done)),
+                Outcome::NoFolder => return Ok(None),
+                Outcome::Busy if Instant::now() >= deadline => {
+                    return Err(Error::Locked {
+                        path: self.folder.lock(name),
+                        after: LOCK_PATIENCE,
+                    });
+                }
+                Outcome::Busy => tokio::time::sleep(LOCK_PAUSE).await,
+            }
+        }
     }
 
     /// Writes the entry, unless another owner's live one is there.
     async fn put(&self, entry: &Entry) -> Result<()> {
-        let turn = self.turn_in_folder(&entry.name).await?;
-        if let Some(present) = self.read_to_change(&entry.name)?
-            && present.owner != entry.owner
-            && !present.is_expired(Timestamp::now())
-        {
-            return Err(Error::Held {
-                until: present.believed_until(),
-                name: present.name,
-                owner: present.owner,
-                directory: self.describe(),
-            });
-        }
-        self.write(entry)?;
-        drop(turn);
-        Ok(())
-    }
-
-    /// Names of everything in the folder that looks like an entry, in order.
-    fn names(&self) -> Result<Vec<Name>> {
-        let wrong = |reason| Error::file("list the folder", &self.folder, reason);
-        let files = match fs::read_dir(&self.folder) {
-            Ok(files) => files,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(wrong(error)),
+        let path = self.folder.path(&entry.name);
+        let wanted = entry.with_lease(Some(self.lease));
+        let directory = self.describe();
+        let write = move |folder: &Folder, turn: Turn| {
+            let present = folder.read_to_change(&wanted.name)?;
+            let mut lasting = true;
+            if let Some(present) = present {
+                if present.owner != wanted.owner && !present.is_expired(Timestamp::now()) {
+                    return Err(Error::Held {
+                        until: present.believed_until(),
+                        name: present.name,
+                        owner: present.owner,
+                        directory,
+                    });
+                }
+                lasting = !present.announces_the_same(&wanted);
+            }
+            let mut json = wanted.to_json().map_err(|reason| Error::Entry {
+                place: path.display().to_string(),
+                reason,
+            })?;
+            json.push(b'\n');
+            turn.write(&path, &json, lasting)
         };
-        let mut names = Vec::new();
-        for file in files {
-            let file_name = file.map_err(wrong)?.file_name();
-            let name = file_name
-                .to_str()
-                .and_then(|name| name.strip_suffix(".json")?.parse().ok());
-            names.extend(name);
-        }
-        names.sort();
-        Ok(names)
+        self.in_turn(&entry.name, true, write).await.map(drop)
     }
 }
 
@@ -264,7 +196,7 @@ impl Directory for FileDirectory {
     }
 
     fn describe(&self) -> String {
-        format!("folder {}", self.folder.display())
+        format!("folder {}", self.folder().display())
     }
 
     fn lease(&self) -> Option<Duration> {
@@ -280,33 +212,21 @@ impl Directory for FileDirectory {
     }
 
     async fn withdraw(&self, entry: &Entry) -> Result<()> {
-        let Some(turn) = self.turn(&entry.name).await? else {
-            return Ok(());
+        let (name, owner) = (entry.name.clone(), entry.owner.clone());
+        let take_out = move |folder: &Folder, _turn: Turn| match folder.read_to_change(&name)? {
+            Some(present) if present.owner == owner => remove(&folder.path(&name)),
+            _ => Ok(()),
         };
-        remove(&self.draft(&entry.name))?;
-        if self
-            .read_to_change(&entry.name)?
-            .is_some_and(|present| present.owner == entry.owner)
-        {
-            remove(&self.path(&entry.name))?;
-        }
-        drop(turn);
-        Ok(())
+        self.in_turn(&entry.name, false, take_out).await.map(drop)
     }
 
     async fn list(&self) -> Result<Vec<Entry>> {
-        let mut entries = Vec::new();
-        for name in self.names()? {
-            match self.read(&name) {
-                Ok(entry) => entries.extend(entry),
-                Err(error) => tracing::warn!(%name, "{error}; it is left out"),
-            }
-        }
-        Ok(entries)
+        self.aside(Folder::list).await
     }
 
     async fn get(&self, name: &Name) -> Result<Option<Entry>> {
-        self.read(name)
+        let name = name.clone();
+        self.aside(move |folder| folder.read(&name)).await
     }
 
     async fn remove_expired(&self) -> Result<Vec<Entry>> {
@@ -315,18 +235,19 @@ impl Directory for FileDirectory {
             if !entry.is_expired(Timestamp::now()) {
                 continue;
             }
-            let Some(turn) = self.turn(&entry.name).await? else {
-                continue;
+            let name = entry.name.clone();
+            let clear = move |folder: &Folder, _turn: Turn| {
+                // Looked at again now that nobody else can change it: it may have been renewed.
+                let Ok(Some(present)) = folder.read(&name) else {
+                    return Ok(None);
+                };
+                if !present.is_expired(Timestamp::now()) {
+                    return Ok(None);
+                }
+                remove(&folder.path(&name))?;
+                Ok(Some(present))
             };
-            // Looked at again now that nobody else can change it: it may have been renewed.
-            if let Ok(Some(present)) = self.read(&entry.name)
-                && present.is_expired(Timestamp::now())
-            {
-                remove(&self.draft(&present.name))?;
-                remove(&self.path(&present.name))?;
-                removed.push(present);
-            }
-            drop(turn);
+            removed.extend(self.in_turn(&entry.name, false, clear).await?.flatten());
         }
         Ok(removed)
     }
@@ -351,45 +272,4 @@ pub(crate) fn absolute(path: Option<&Path>) -> Result<Option<PathBuf>> {
     std::path::absolute(path)
         .map(Some)
         .map_err(|reason| Error::file("find", path, reason))
-}
-
-/// Whether the open file is the one at the path.
-fn is_at(file: &File, path: &Path) -> io::Result<bool> {
-    let open = file.metadata()?;
-    match fs::metadata(path) {
-        Ok(there) => Ok((there.dev(), there.ino()) == (open.dev(), open.ino())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-/// Removes a file that may be there or not.
-fn remove(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::file("remove", path, error)),
-        _ => Ok(()),
-    }
-}
-
-/// The content of a regular file of sensible size; `None` when there is none.
-fn read_file(path: &Path) -> Result<Option<Vec<u8>>> {
-    let read = || {
-        // Asked before it is opened: opening a pipe would wait for somebody to write into it.
-        if !fs::metadata(path)?.is_file() {
-            return Err(io::Error::other("it is not a regular file"));
-        }
-        let mut bytes = Vec::new();
-        File::open(path)?
-            .take(LARGEST_ENTRY + 1)
-            .read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > LARGEST_ENTRY {
-            return Err(io::Error::other("it is too large for an entry"));
-        }
-        Ok(bytes)
-    };
-    match read() {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::file("read", path, error)),
-    }
 }

@@ -9,17 +9,16 @@
 //! token is for the server it was given for.
 
 pub(crate) mod answer;
+pub(crate) mod client;
 pub(crate) mod secret;
 pub(crate) mod tls;
 
-use std::{fmt, fs, net::IpAddr, path::PathBuf, sync::OnceLock, time::Duration};
+use std::{fmt, net::IpAddr, path::PathBuf, sync::OnceLock, time::Duration};
 
 use async_trait::async_trait;
-use backon::{ExponentialBuilder, Retryable};
 use reqwest::{
     Client, Method, StatusCode, Url,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue},
-    redirect,
 };
 use seaway_model::{
     Name, Period,
@@ -35,21 +34,13 @@ use self::{
 use crate::{
     Directory, Entry, EntryError, Error, Result,
     file::{self, absolute},
-    route,
+    retry, route,
 };
 
 /// Header with the identity of the entry's owner.
 pub const OWNER_HEADER: &str = "seaway-owner";
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
-const LONGEST_CONNECT: Duration = Duration::from_secs(5);
-const DEFAULT_RETRIES: u32 = 4;
-
-/// However many retries there are, nothing new is begun after this time, or after three timeouts if that is longer.
-const LONGEST_OPERATION: Duration = Duration::from_secs(30);
-
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// What stands for the instance's name in a URL.
 const PLACEHOLDER: &str = "{name}";
@@ -138,7 +129,7 @@ impl HttpDirectory {
             key_file: absolute(spec.key_file.as_deref())?,
             ca_file: absolute(spec.ca_file.as_deref())?,
             timeout: spec.timeout.map_or(DEFAULT_TIMEOUT, Period::duration),
-            retries: spec.retries.unwrap_or(DEFAULT_RETRIES),
+            retries: spec.retries.unwrap_or(retry::RETRIES),
             lease,
             client: OnceLock::new(),
         })
@@ -148,55 +139,15 @@ impl HttpDirectory {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
-        let mut builder = Client::builder()
-            .user_agent(concat!("seaway/", env!("CARGO_PKG_VERSION")))
-            .redirect(redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .connect_timeout(self.timeout.min(LONGEST_CONNECT))
-            .pool_max_idle_per_host(1);
-        if self.url.loopback && self.withdraw_url.loopback {
-            // A proxy is never right for this machine, and would see what is meant to stay on it.
-            builder = builder.no_proxy();
-        }
         let trust = Trust {
             encrypted: self.url.encrypted || self.withdraw_url.encrypted,
             ca_file: self.ca_file.as_deref(),
             certificate_file: self.certificate_file.as_deref(),
             key_file: self.key_file.as_deref(),
         };
-        let builder = tls::configure(builder, &trust)?;
-        let client = builder.build().map_err(|error| self.build_error(&error))?;
+        let loopback = self.url.loopback && self.withdraw_url.loopback;
+        let client = client::client(self.timeout, 1, loopback, &trust)?;
         Ok(self.client.get_or_init(|| client))
-    }
-
-    /// Why no client came about: only the certificates are not ours.
-    fn build_error(&self, error: &reqwest::Error) -> Error {
-        let (what, path) = match (&self.certificate_file, &self.ca_file) {
-            (Some(path), _) => ("client certificate", path.clone()),
-            (None, Some(path)) => ("CA certificates", path.clone()),
-            (None, None) => ("system's CA certificates", PathBuf::from("/etc/ssl")),
-        };
-        Error::Credential {
-            what,
-            path,
-            reason: answer::chain(error),
-        }
-    }
-
-    /// The bearer token, as its file has it now.
-    fn token(&self) -> Result<Option<Secret>> {
-        let Some(path) = &self.token_file else {
-            return Ok(None);
-        };
-        let wrong = |reason: String| Error::Credential {
-            what: "token",
-            path: path.clone(),
-            reason,
-        };
-        let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-        Secret::token(&text)
-            .map(Some)
-            .map_err(|reason| wrong(reason.to_owned()))
     }
 
     fn request<'a>(
@@ -215,7 +166,7 @@ impl HttpDirectory {
             method,
             entry,
             body,
-            deadline: Instant::now() + LONGEST_OPERATION.max(self.timeout * 3),
+            deadline: retry::deadline(self.timeout),
         })
     }
 
@@ -241,28 +192,12 @@ impl HttpDirectory {
 
     /// Sends a request until it is answered, or there is no hope, or no time.
     async fn send(&self, request: &Request<'_>) -> Result<Answer> {
-        let pauses = ExponentialBuilder::new()
-            .with_min_delay(FIRST_PAUSE)
-            .with_max_delay(LONGEST_PAUSE)
-            .with_max_times(self.retries as usize)
-            .with_jitter()
-            // Without a seed every process would have the same jitter, which is none.
-            .with_jitter_seed(rand::random());
-        (|| self.attempt(request))
-            .retry(pauses)
-            .when(is_transient)
-            .adjust(|error, pause| {
-                // Not before the server wants it; and not at all when that is too late for us.
-                let pause = pause?.max(error.retry_after().unwrap_or_default());
-                (Instant::now() + pause < request.deadline).then_some(pause)
-            })
-            .notify(|error, pause| tracing::debug!("{error}; trying again in {} ms", pause.as_millis()))
-            .await
+        retry::retry(self.retries, request.deadline, || self.attempt(request)).await
     }
 
     async fn attempt(&self, request: &Request<'_>) -> Result<Answer> {
         let client = self.client()?;
-        let token = self.token()?;
+        let token = self.token_file.as_deref().map(Secret::read).transpose()?;
         let timeout = self
             .timeout
             .min(request.deadline.saturating_duration_since(Instant::now()));
@@ -469,14 +404,5 @@ const fn method(method: HttpMethod) -> Method {
         HttpMethod::Put => Method::PUT,
         HttpMethod::Patch => Method::PATCH,
         HttpMethod::Delete => Method::DELETE,
-    }
-}
-
-/// Whether the same request may do better a little later.
-fn is_transient(error: &Error) -> bool {
-    match error {
-        Error::Timeout { .. } | Error::Connect { .. } => true,
-        Error::Http { status, .. } => matches!(status, 429 | 500 | 502 | 503 | 504),
-        _ => false,
     }
 }

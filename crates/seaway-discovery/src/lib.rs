@@ -28,6 +28,7 @@ pub mod file;
 pub mod http;
 pub mod kubernetes;
 pub mod redis;
+mod retry;
 mod route;
 pub mod stdout;
 pub mod variables;

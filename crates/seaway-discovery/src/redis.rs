@@ -262,9 +262,12 @@ impl Directory for RedisDirectory {
         Ok(())
     }
 
-    /// Cleans the index up; the entries themselves are gone already.
+    /// Cleans the index up; the entries themselves are gone already, and only their names can be told.
     async fn remove_expired(&self) -> Result<Vec<Entry>> {
-        self.link.run(&CLEAN, &[&self.index], &[]).await?;
+        let answer = self.link.run(&CLEAN, &[&self.index], &[]).await?;
+        for name in record::names(&answer).map_err(|reason| self.refused(&reason))? {
+            tracing::info!(%name, directory = self.describe(), "ended by itself; its name is out of the index");
+        }
         Ok(Vec::new())
     }
 }

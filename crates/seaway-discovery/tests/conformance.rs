@@ -18,10 +18,14 @@ use jiff::Timestamp;
 use seaway_discovery::{Defaults, Directory, Entry, Error, open};
 use seaway_model::{
     Name, Period,
-    discovery::{ConsulDirectory, DirectorySpec, FileDirectory, HttpDirectory, HttpMethod, RedisDirectory},
+    discovery::{
+        ConsulDirectory, DirectorySpec, FileDirectory, HttpDirectory, HttpMethod, KubernetesDirectory,
+        RedisDirectory,
+    },
 };
 use support::{
     Received, Reply, Server,
+    cluster::Space,
     services::{Consul, Redis},
     until,
 };
@@ -58,7 +62,10 @@ impl Place {
     }
 
     fn entry(&self, instance: &str, owner: &str) -> Entry {
-        support::entry(self.name(instance).as_str(), owner)
+        let mut entry = support::entry(self.name(instance).as_str(), owner);
+        // Kubernetes takes no loopback address.
+        entry.endpoints[0].host = "192.0.2.7".into();
+        entry
     }
 
     async fn owner_of(&self, directory: &dyn Directory, instance: &str) -> Option<String> {
@@ -142,6 +149,19 @@ async fn consul() -> Place {
         suffix: format!("-place-{}", number()),
         ..Place::new(open, ())
     }
+}
+
+/// A namespace of a real Kubernetes API server, as a service account that may do no more than `seaway rbac` says.
+async fn kubernetes() -> Place {
+    let space = Space::new().await;
+    let spec = space.spec().await;
+    let open = move |lease| {
+        DirectorySpec::Kubernetes(KubernetesDirectory {
+            lease: Some(Period::from_secs(lease)),
+            ..spec.clone()
+        })
+    };
+    Place::new(open, space)
 }
 
 /// A server that keeps entries in memory and keeps owners apart, as the documentation of the module asks.
@@ -433,14 +453,14 @@ macro_rules! conformance {
 }
 
 // Whoever can list.
-conformance!(listed: file, redis, consul; [
+conformance!(listed: file, redis, consul, kubernetes; [
     what_is_there_is_listed,
     only_the_expired_are_removed,
     who_waits_for_a_change_sees_it,
 ]);
 
 // Everybody.
-conformance!(kept: file, http, redis, consul; [
+conformance!(kept: file, http, redis, consul, kubernetes; [
     registered_is_found_and_withdrawn_is_gone,
     registering_again_changes_nothing_but_the_lease,
     ones_own_is_taken_over_at_once,

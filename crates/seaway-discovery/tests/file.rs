@@ -65,15 +65,20 @@ async fn private_from_the_start_and_nothing_else_left_behind() {
 async fn what_a_crash_left_is_cleared_and_not_trusted() {
     let base = tempfile::tempdir().unwrap();
     let directory = FileDirectory::new(base.path(), LEASE);
-    let draft = base.path().join(".dask.json.draft");
+    let draft = base.path().join(".dask.lock");
     let elsewhere = base.path().join("elsewhere");
     fs::write(&elsewhere, "mine").unwrap();
     symlink(&elsewhere, &draft).unwrap();
-    fs::write(base.path().join(".dask.lock"), "").unwrap();
     directory.register(&entry("dask", "one")).await.unwrap();
     assert_eq!(files(base.path()), ["dask.json", "elsewhere"]);
     assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "mine");
     assert_eq!(mode(&base.path().join("dask.json")), 0o600);
+    symlink("/nonexistent/file", &draft).unwrap();
+    directory.renew(&entry("dask", "one")).await.unwrap();
+    fs::write(&draft, "half").unwrap();
+    directory.renew(&entry("dask", "one")).await.unwrap();
+    assert_eq!(files(base.path()), ["dask.json", "elsewhere"]);
+    assert!(directory.get(&name("dask")).await.unwrap().is_some());
     fs::write(&draft, "half").unwrap();
     directory.withdraw(&entry("dask", "one")).await.unwrap();
     assert_eq!(files(base.path()), ["elsewhere"]);

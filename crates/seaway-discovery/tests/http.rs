@@ -7,12 +7,8 @@ mod support;
 
 use std::{
     fs,
-    io::{self, Write},
     path::PathBuf,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
@@ -382,29 +378,9 @@ fn documents_are_checked_before_anything_is_sent() {
     );
 }
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn secrets_are_told_nowhere() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
-
+    let log = support::log::capture();
     // A server that says everything it has heard, in the body and across the place where it is cut.
     let server = Server::start(|request| {
         let heard = format!("{} {:?}", request.path, request.headers);
@@ -447,7 +423,7 @@ async fn secrets_are_told_nowhere() {
         server.received()[0].headers["authorization"].contains(TOKEN),
         "the token was really sent"
     );
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = log.text();
     assert!(
         log.contains("trying again in") && log.contains("not announced"),
         "the log was really kept: {log}"

@@ -25,14 +25,8 @@ use seaway_model::{
 use serde_json::json;
 use support::{
     Reply, Server,
-    cluster::{Space, cluster_tool, from, kubeconfig},
+    cluster::{ANNOUNCE, OUTSIDE, Space, cluster_tool, from, kubeconfig},
     name, pki, until,
-};
-
-const OUTSIDE: Work = Work::Announce {
-    placement: KubernetesPlacement::Outside,
-    legacy_endpoints: false,
-    selector: false,
 };
 
 fn open(spec: &discovery::KubernetesDirectory) -> KubernetesDirectory {
@@ -100,7 +94,7 @@ const ALL: [&str; 3] = ["Lease seaway-eng", "Service eng", "EndpointSlice eng-ip
 #[tokio::test]
 async fn an_engine_outside_is_a_service_with_addresses_that_belong_to_the_lease() {
     let space = Space::new().await;
-    let mut spec = space.spec();
+    let mut spec = space.spec().await;
     let port = KubernetesService {
         name: None,
         port: Some(80),
@@ -151,7 +145,8 @@ async fn an_engine_outside_is_a_service_with_addresses_that_belong_to_the_lease(
 #[tokio::test]
 async fn a_restart_takes_over_at_once_and_what_was_different_goes() {
     let space = Space::new().await;
-    let mut spec = space.spec();
+    let plain = space.spec().await;
+    let mut spec = plain.clone();
     let own = KubernetesService {
         name: Some(name("eng-metrics")),
         port: None,
@@ -160,14 +155,14 @@ async fn a_restart_takes_over_at_once_and_what_was_different_goes() {
     open(&spec).register(&entry("one")).await.unwrap();
     assert_eq!(objects(&space).await.len(), 5);
     // The one before is dead, and its lease has long to go.
-    open(&space.spec()).register(&entry("one")).await.unwrap();
+    open(&plain).register(&entry("one")).await.unwrap();
     assert_eq!(objects(&space).await, ALL);
 }
 
 #[tokio::test]
 async fn an_unchanged_entry_is_registered_again_without_a_write_to_the_service() {
     let space = Space::new().await;
-    let directory = open(&space.spec());
+    let directory = open(&space.spec().await);
     directory.register(&entry("one")).await.unwrap();
     let versions = async || {
         let service = space.api::<Service>().get("eng").await.unwrap();
@@ -189,7 +184,7 @@ async fn what_is_not_ours_is_refused_and_left_as_it_is() {
     });
     space.create(foreign).await;
     let before = space.api::<Service>().get("eng").await.unwrap();
-    let directory = open(&space.spec());
+    let directory = open(&space.spec().await);
     let error = directory.register(&entry("one")).await.unwrap_err();
     assert!(error.is_conflict());
     assert!(
@@ -207,7 +202,7 @@ async fn what_is_not_ours_is_refused_and_left_as_it_is() {
 #[tokio::test]
 async fn what_somebody_removes_is_put_back() {
     let space = Space::new().await;
-    let mut spec = space.spec();
+    let mut spec = space.spec().await;
     spec.lease = Some(Period::from_secs(1));
     let directory = open(&spec);
     let entry = entry("one");
@@ -238,9 +233,37 @@ async fn what_somebody_removes_is_put_back() {
 }
 
 #[tokio::test]
+async fn what_somebody_changes_is_put_back() {
+    let space = Space::new().await;
+    let mut spec = space.spec().await;
+    spec.lease = Some(Period::from_secs(1));
+    let directory = open(&spec);
+    let (one, mut two) = (entry("one"), entry("one"));
+    two.name = name("other");
+    directory.register(&one).await.unwrap();
+    directory.register(&two).await.unwrap();
+    let change = json!({ "endpoints": [{ "addresses": ["192.0.2.99"], "conditions": { "ready": true } }] });
+    let slices = space.api::<EndpointSlice>();
+    slices
+        .patch("eng-ipv4", &PatchParams::default(), &Patch::Merge(&change))
+        .await
+        .unwrap();
+    let other = slices.get("other-ipv4").await.unwrap();
+    until("the address is ours again", async || {
+        directory.renew(&one).await.unwrap();
+        directory.renew(&two).await.unwrap();
+        let slice = slices.get("eng-ipv4").await.unwrap();
+        slice.endpoints[0].addresses == ["192.0.2.7"]
+    })
+    .await;
+    // What is looked at together is not written together.
+    assert_eq!(slices.get("other-ipv4").await.unwrap(), other);
+}
+
+#[tokio::test]
 async fn a_change_by_somebody_else_does_not_end_the_entry() {
     let space = Space::new().await;
-    let directory = open(&space.spec());
+    let directory = open(&space.spec().await);
     directory.register(&entry("one")).await.unwrap();
     let label = json!({ "metadata": { "labels": { "team": "a" } } });
     let patch = Patch::Merge(&label);
@@ -271,7 +294,12 @@ async fn an_engine_inside_is_selected_and_goes_with_its_pod() {
     })
     .await;
     space.create(pod).await;
-    let mut spec = space.spec();
+    let inside = Work::Announce {
+        placement: KubernetesPlacement::Inside,
+        legacy_endpoints: false,
+        selector: false,
+    };
+    let mut spec = space.least(&[inside]).await;
     spec.placement = Some(KubernetesPlacement::Inside);
     let directory = open_with(&spec, &[("POD_NAME", "engine-0")]);
     directory.register(&entry("one")).await.unwrap();
@@ -300,7 +328,12 @@ async fn an_engine_inside_is_selected_and_goes_with_its_pod() {
 #[tokio::test]
 async fn the_old_kind_of_endpoints_on_request() {
     let space = Space::new().await;
-    let mut spec = space.spec();
+    let legacy = Work::Announce {
+        placement: KubernetesPlacement::Outside,
+        legacy_endpoints: true,
+        selector: false,
+    };
+    let mut spec = space.least(&[legacy]).await;
     spec.legacy_endpoints = true;
     let directory = open(&spec);
     directory.register(&entry("one")).await.unwrap();
@@ -318,12 +351,13 @@ async fn the_old_kind_of_endpoints_on_request() {
 #[tokio::test]
 async fn collecting_removes_what_has_expired_and_what_belongs_to_nothing() {
     let space = Space::new().await;
-    let mut short = space.spec();
+    let spec = space.spec().await;
+    let mut short = spec.clone();
     short.lease = Some(Period::from_secs(1));
     open(&short).register(&entry("one")).await.unwrap();
     let mut other = entry("two");
     other.name = name("live");
-    let directory = open(&space.spec());
+    let directory = open(&spec);
     directory.register(&other).await.unwrap();
     assert!(
         directory
@@ -356,7 +390,8 @@ async fn collecting_removes_what_has_expired_and_what_belongs_to_nothing() {
 #[tokio::test]
 async fn what_changes_is_seen() {
     let space = Space::new().await;
-    let (reader, writer) = (open(&space.spec()), open(&space.spec()));
+    let spec = space.spec().await;
+    let (reader, writer) = (open(&spec), open(&spec));
     assert!(reader.list().await.unwrap().is_empty());
     let change = async {
         writer.register(&entry("one")).await.unwrap();
@@ -369,7 +404,8 @@ async fn what_changes_is_seen() {
 #[tokio::test]
 async fn the_address_is_that_of_the_route_and_never_loopback() {
     let space = Space::new().await;
-    let address = open(&space.spec()).own_address().await.unwrap();
+    let spec = space.spec().await;
+    let address = open(&spec).own_address().await.unwrap();
     let own = std::net::UdpSocket::bind("0.0.0.0:0").and_then(|socket| {
         socket.connect("192.0.2.1:9")?;
         socket.local_addr()
@@ -384,16 +420,15 @@ async fn the_address_is_that_of_the_route_and_never_loopback() {
         "one".parse().unwrap(),
         vec![endpoint("client", "localhost", 1)],
     );
-    let error = open(&space.spec()).register(&loopback).await.unwrap_err();
+    let error = open(&spec).register(&loopback).await.unwrap_err();
     assert!(error.to_string().contains("no loopback address"), "{error}");
 }
 
 #[tokio::test]
 async fn the_permission_that_is_missing_is_named() {
     let space = Space::new().await;
-    let folder = tempfile::tempdir().unwrap();
     // Whoever may only read.
-    let spec = space.least(folder.path(), &[Work::Discover]).await;
+    let spec = space.least(&[Work::Discover]).await;
     let directory = open(&spec);
     assert!(directory.list().await.unwrap().is_empty());
     let error = directory.register(&entry("one")).await.unwrap_err();
@@ -407,7 +442,7 @@ async fn the_permission_that_is_missing_is_named() {
         text.contains("create leases.coordination.k8s.io") || text.contains("get services"),
         "{text}"
     );
-    let access = directory.access(&[OUTSIDE]).await.unwrap();
+    let access = directory.access(&[ANNOUNCE]).await.unwrap();
     let missing: Vec<_> = access
         .iter()
         .filter(|one| !one.allowed)
@@ -426,13 +461,11 @@ async fn the_permission_that_is_missing_is_named() {
 #[tokio::test]
 async fn every_permission_that_is_asked_for_is_needed_and_enough() {
     let space = Space::new().await;
-    let folder = tempfile::tempdir().unwrap();
-    let work = [OUTSIDE, Work::Discover, Work::Collect];
-    let spec = space.least(folder.path(), &work).await;
+    let spec = space.least(&OUTSIDE).await;
     let directory = open(&spec);
     assert!(
         directory
-            .access(&work)
+            .access(&OUTSIDE)
             .await
             .unwrap()
             .iter()
@@ -445,7 +478,7 @@ async fn every_permission_that_is_asked_for_is_needed_and_enough() {
     directory.remove_expired().await.unwrap();
     directory.withdraw(&entry("one")).await.unwrap();
     // Nothing beyond: neither other resources nor other namespaces.
-    let rules = access::needed(&work);
+    let rules = access::needed(&OUTSIDE);
     assert!(rules.iter().all(|rule| !rule.verbs.contains(&"*")));
     let elsewhere = discovery::KubernetesDirectory {
         namespace: Some(name("default")),
@@ -457,8 +490,7 @@ async fn every_permission_that_is_asked_for_is_needed_and_enough() {
 #[tokio::test]
 async fn a_token_that_is_rotated_is_read_again_at_once() {
     let space = Space::new().await;
-    let folder = tempfile::tempdir().unwrap();
-    let spec = space.least(folder.path(), &[OUTSIDE]).await;
+    let spec = space.least(&[ANNOUNCE]).await;
     let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "bound" } });
     space.create(secret).await;
     let file = spec.token_file.clone().unwrap();
@@ -577,7 +609,7 @@ async fn a_namespace_that_is_not_there() {
     let space = Space::new().await;
     let spec = discovery::KubernetesDirectory {
         namespace: Some(name("nowhere-at-all")),
-        ..space.spec()
+        ..space.spec_of_admin()
     };
     let error = open(&spec).register(&entry("one")).await.unwrap_err().to_string();
     assert!(
@@ -593,7 +625,11 @@ async fn what_the_server_does_not_take_is_told() {
     let mut odd = entry("one");
     odd.endpoints[0].name = name("a-name-that-is-fine-for-us-and-long");
     odd.endpoints[1].port = 5555;
-    let error = open(&space.spec()).register(&odd).await.unwrap_err().to_string();
+    let error = open(&space.spec().await)
+        .register(&odd)
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("would both be port 5555"), "{error}");
 }
 

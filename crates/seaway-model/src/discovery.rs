@@ -100,6 +100,27 @@ pub struct HttpDirectory {
     pub lease: Option<Period>,
 }
 
+impl HttpDirectory {
+    /// What a document asks for that names nothing but the URL.
+    #[must_use]
+    pub const fn at(url: String) -> Self {
+        Self {
+            url,
+            method: HttpMethod::Post,
+            withdraw_method: delete(),
+            withdraw_url: None,
+            format: HttpFormat::Json,
+            token_file: None,
+            certificate_file: None,
+            key_file: None,
+            ca_file: None,
+            timeout: None,
+            retries: None,
+            lease: None,
+        }
+    }
+}
+
 const fn delete() -> HttpMethod {
     HttpMethod::Delete
 }

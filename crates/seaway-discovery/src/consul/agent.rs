@@ -1,7 +1,7 @@
 //! The way to a Consul agent: requests, answers, and what is wrong with them in words.
 
 use std::{
-    fmt, fs,
+    fmt,
     path::PathBuf,
     sync::{
         OnceLock,
@@ -10,29 +10,31 @@ use std::{
     time::Duration,
 };
 
-use backon::{ExponentialBuilder, Retryable};
 use jiff::Timestamp;
 use reqwest::{
     Client, Method, StatusCode, Url,
     header::{CONTENT_TYPE, DATE, HeaderName, HeaderValue},
-    redirect,
 };
-use tokio::time::Instant;
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::{Instant, timeout_at},
+};
 
 use crate::{
     Error, Result,
     clock::ServerClock,
     http::{
         answer::{self, Answer},
+        client,
         secret::{Secret, Secrets},
-        tls::{self, Trust},
+        tls::Trust,
     },
+    retry::{self, RETRIES},
 };
 
-const LONGEST_CONNECT: Duration = Duration::from_secs(5);
-const RETRIES: usize = 4;
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// How many requests are under way at once, each with a connection that is kept for the next one. Consul serves no more
+/// than 200 connections of one client.
+const CONNECTIONS: usize = 8;
 
 /// A list has one and a half times the size of its entries, which have a kilobyte or two.
 const LARGEST_ANSWER: usize = 64 << 20;
@@ -66,6 +68,8 @@ pub(super) struct Agent {
     /// Set when the agent turns out to know no namespaces.
     pub(super) no_namespaces: AtomicBool,
     pub(super) client: OnceLock<Client>,
+    /// One for each request that may be under way.
+    pub(super) turns: Semaphore,
     pub(super) clock: ServerClock,
 }
 
@@ -86,6 +90,8 @@ pub(super) struct Request<'a> {
     pub(super) body: Option<String>,
     /// The ACL rule it needs.
     pub(super) permission: &'a str,
+    /// Whether Consul answers only when something has changed.
+    pub(super) waits: bool,
     pub(super) deadline: Instant,
 }
 
@@ -100,6 +106,10 @@ pub(super) struct Reply {
 }
 
 impl Agent {
+    pub(super) fn turns() -> Semaphore {
+        Semaphore::new(CONNECTIONS)
+    }
+
     pub(super) fn deadline(&self) -> Instant {
         Instant::now() + self.timeout
     }
@@ -108,72 +118,28 @@ impl Agent {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
-        let mut builder = Client::builder()
-            .user_agent(concat!("seaway/", env!("CARGO_PKG_VERSION")))
-            .redirect(redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .connect_timeout(self.timeout.min(LONGEST_CONNECT))
-            .pool_max_idle_per_host(2);
-        if self.loopback {
-            // A proxy is never right for this machine, and would see what is meant to stay on it.
-            builder = builder.no_proxy();
-        }
         let trust = Trust {
             encrypted: self.url.scheme() == "https",
             ca_file: self.ca_file.as_deref(),
             certificate_file: self.certificate_file.as_deref(),
             key_file: self.key_file.as_deref(),
         };
-        let builder = tls::configure(builder, &trust)?;
-        let client = builder.build().map_err(|error| Error::Credential {
-            what: "certificates",
-            path: self
-                .certificate_file
-                .clone()
-                .or_else(|| self.ca_file.clone())
-                .unwrap_or_else(|| PathBuf::from("/etc/ssl")),
-            reason: answer::chain(&error),
-        })?;
+        let client = client::client(self.timeout, CONNECTIONS, self.loopback, &trust)?;
         Ok(self.client.get_or_init(|| client))
     }
 
     /// The token, as its file has it now.
     fn token(&self) -> Result<Option<Secret>> {
-        let path = match &self.token {
-            Token::None => return Ok(None),
-            Token::Value(secret) => return Ok(Secret::token(secret.text()).ok()),
-            Token::File(path) => path,
-        };
-        let wrong = |reason: String| Error::Credential {
-            what: "token",
-            path: path.clone(),
-            reason,
-        };
-        let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-        Secret::token(&text)
-            .map(Some)
-            .map_err(|reason| wrong(reason.to_owned()))
+        match &self.token {
+            Token::None => Ok(None),
+            Token::Value(secret) => Ok(Secret::token(secret.text()).ok()),
+            Token::File(path) => Secret::read(path).map(Some),
+        }
     }
 
     /// Sends a request until it is answered, or there is no hope, or no time.
     pub(super) async fn send(&self, request: &Request<'_>) -> Result<Reply> {
-        let pauses = ExponentialBuilder::new()
-            .with_min_delay(FIRST_PAUSE)
-            .with_max_delay(LONGEST_PAUSE)
-            .with_max_times(RETRIES)
-            .with_jitter()
-            // Without a seed every process would have the same jitter, which is none.
-            .with_jitter_seed(rand::random());
-        (|| self.attempt(request))
-            .retry(pauses)
-            .when(is_transient)
-            .adjust(|error, pause| {
-                // Not before the server wants it; and not at all when that is too late for us.
-                let pause = pause?.max(error.retry_after().unwrap_or_default());
-                (Instant::now() + pause < request.deadline).then_some(pause)
-            })
-            .notify(|error, pause| tracing::debug!("{error}; trying again in {} ms", pause.as_millis()))
-            .await
+        retry::retry(RETRIES, request.deadline, || self.attempt(request)).await
     }
 
     async fn attempt(&self, request: &Request<'_>) -> Result<Reply> {
@@ -203,7 +169,23 @@ impl Agent {
         }
     }
 
+    /// Waits until another request may be under way. One that takes long by intention holds up no other.
+    async fn turn(&self, request: &Request<'_>) -> Result<Option<SemaphorePermit<'_>>> {
+        if request.waits {
+            return Ok(None);
+        }
+        match timeout_at(request.deadline, self.turns.acquire()).await {
+            Ok(turn) => Ok(turn.ok()),
+            Err(_) => Err(Error::Timeout {
+                method: answer::static_method(request.method.as_str()),
+                url: self.url.to_string(),
+                after: self.timeout,
+            }),
+        }
+    }
+
     async fn once(&self, request: &Request<'_>, namespace: Option<&str>) -> Result<Reply> {
+        let _turn = self.turn(request).await?;
         let client = self.client()?;
         let token = self.token()?;
         let mut url = self.url.clone();
@@ -303,13 +285,4 @@ fn says_unknown(text: &str) -> bool {
     ]
     .iter()
     .any(|sign| text.contains(sign))
-}
-
-/// Whether the same request may do better a little later. An agent without a leader answers 500.
-fn is_transient(error: &Error) -> bool {
-    match error {
-        Error::Timeout { .. } | Error::Connect { .. } => true,
-        Error::Http { status, .. } => matches!(status, 429 | 500 | 502 | 503 | 504),
-        _ => false,
-    }
 }

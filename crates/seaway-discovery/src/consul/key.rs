@@ -43,6 +43,7 @@ impl ConsulDirectory {
                 query: &query,
                 body: None,
                 permission: &permission,
+                waits: false,
                 deadline,
             })
             .await?;
@@ -87,6 +88,7 @@ impl ConsulDirectory {
                 query: &self.in_datacenter(),
                 body: Some(Value::from(changes).to_string()),
                 permission: &permission,
+                waits: false,
                 deadline,
             })
             .await?;

@@ -115,6 +115,7 @@ impl ConsulDirectory {
                 query: &[],
                 body,
                 permission: &permission,
+                waits: false,
                 deadline,
             })
             .await

@@ -88,6 +88,7 @@ pub(super) fn agent(spec: &discovery::ConsulDirectory, defaults: &Defaults) -> R
         timeout: spec.timeout.map_or(DEFAULT_TIMEOUT, Period::duration),
         no_namespaces: AtomicBool::new(false),
         client: OnceLock::new(),
+        turns: Agent::turns(),
         clock: ServerClock::default(),
         url,
     })

@@ -105,7 +105,7 @@ impl Answer {
     }
 }
 
-fn static_method(method: &str) -> &'static str {
+pub(crate) fn static_method(method: &str) -> &'static str {
     match method {
         "POST" => "POST",
         "PUT" => "PUT",

@@ -1,8 +1,10 @@
 //! What must not be told, and how it is blotted out.
 
-use std::fmt;
+use std::{fmt, fs, path::Path};
 
 use reqwest::{Url, header::HeaderValue};
+
+use crate::{Error, Result};
 
 const BLOT: &str = "[redacted]";
 
@@ -23,7 +25,7 @@ impl fmt::Debug for Secret {
 
 impl Secret {
     /// The token in a file's text, or why there is none.
-    pub(crate) fn token(text: &str) -> Result<Self, &'static str> {
+    pub(crate) fn token(text: &str) -> std::result::Result<Self, &'static str> {
         let text = text.trim();
         if text.is_empty() {
             return Err("the file is empty");
@@ -36,6 +38,17 @@ impl Secret {
             text: text.to_owned(),
             bearer,
         })
+    }
+
+    /// The token, as its file has it now.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let wrong = |reason: &str| Error::Credential {
+            what: "token",
+            path: path.to_owned(),
+            reason: reason.to_owned(),
+        };
+        let text = fs::read_to_string(path).map_err(|error| wrong(&error.to_string()))?;
+        Self::token(&text).map_err(wrong)
     }
 
     /// The token itself, to be put into a header that is marked as sensitive.

@@ -261,16 +261,16 @@ impl KubernetesDirectory {
             .and_then(|review| review.status.user_info)
             .and_then(|user| user.username);
         Ok(Cluster {
-            server: session.url,
+            server: session.url.clone(),
             version: version.git_version,
-            namespace: session.namespace,
+            namespace: session.namespace.clone(),
             user,
         })
     }
 
     /// Asks the API server for each verb whether we may.
     pub async fn access(&self, all: &[Work]) -> Result<Vec<Access>> {
-        let namespace = self.connection.session().await?.namespace;
+        let namespace = self.connection.session().await?.namespace.clone();
         let mut found = Vec::new();
         for permission in needed(all) {
             for verb in permission.verbs {

@@ -1,8 +1,7 @@
 //! Requests to the API server: tried again while that helps, within a time, and errors that name what is missing.
 
-use std::{error::Error as StdError, time::Duration};
+use std::{error::Error as StdError, sync::Arc};
 
-use backon::{ExponentialBuilder, Retryable};
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use jiff::Timestamp;
@@ -10,24 +9,27 @@ use kube::client::Body;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use tokio::{
-    sync::Mutex,
-    time::{Instant, timeout},
+    sync::{Mutex, Semaphore},
+    time::timeout,
 };
 
 use super::{
     resource::Target,
     settings::{Settings, configuration},
 };
-use crate::{EntryError, Error, Result, clock::ServerClock, http::answer};
-
-/// However many retries there are, nothing new is begun after this time, or after three timeouts if that is longer.
-const LONGEST_OPERATION: Duration = Duration::from_secs(30);
-const RETRIES: usize = 4;
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+use crate::{
+    EntryError, Error, Result,
+    clock::ServerClock,
+    http::answer,
+    retry::{self, RETRIES},
+};
 
 /// The largest answer that is read: a list of some thousand entries.
 const LARGEST_ANSWER: usize = 32 << 20;
+
+/// How many requests are under way at once. Each has a connection of its own, and a thousand entries whose renewals fall
+/// into one moment must not open a thousand; but a server that takes half a second for each must not fall behind them.
+const AT_ONCE: usize = 64;
 
 /// How a body is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +54,6 @@ impl Form {
 }
 
 /// A client made from what the files said when it was made.
-#[derive(Clone)]
 pub(super) struct Session {
     client: kube::Client,
     /// URL of the API server, without a `/` at its end.
@@ -60,13 +61,14 @@ pub(super) struct Session {
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) namespace: String,
-    secrets: std::sync::Arc<[String]>,
+    secrets: Vec<String>,
 }
 
 /// The way to the API server.
 pub(super) struct Connection {
     pub(super) settings: Settings,
-    session: Mutex<Option<Session>>,
+    session: Mutex<Option<Arc<Session>>>,
+    turns: Semaphore,
     pub(super) clock: ServerClock,
 }
 
@@ -99,15 +101,16 @@ impl Connection {
         Self {
             settings,
             session: Mutex::new(None),
+            turns: Semaphore::new(AT_ONCE),
             clock: ServerClock::default(),
         }
     }
 
     /// The client; made at the first use, and made anew after credentials were refused.
-    pub(super) async fn session(&self) -> Result<Session> {
+    pub(super) async fn session(&self) -> Result<Arc<Session>> {
         let mut kept = self.session.lock().await;
         if let Some(session) = &*kept {
-            return Ok(session.clone());
+            return Ok(Arc::clone(session));
         }
         // Somebody else in this process may have chosen already; that is just as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -119,16 +122,16 @@ impl Connection {
             .unwrap_or_else(|| config.default_namespace.clone());
         let uri = config.cluster_url.clone();
         let secure = uri.scheme_str() == Some("https");
-        let session = Session {
+        let session = Arc::new(Session {
             url: uri.to_string().trim_end_matches('/').to_owned(),
             host: uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned(),
             port: uri.port_u16().unwrap_or(if secure { 443 } else { 80 }),
             namespace,
-            secrets: secrets.into(),
+            secrets,
             client: kube::Client::try_from(config)
                 .map_err(|error| configuration("credentials", answer::chain(&error)))?,
-        };
-        *kept = Some(session.clone());
+        });
+        *kept = Some(Arc::clone(&session));
         Ok(session)
     }
 
@@ -141,24 +144,11 @@ impl Connection {
         body: Option<(Form, &Value)>,
         expected: &[StatusCode],
     ) -> Result<Answer> {
-        let deadline = Instant::now() + LONGEST_OPERATION.max(self.settings.timeout * 3);
-        let pauses = ExponentialBuilder::new()
-            .with_min_delay(FIRST_PAUSE)
-            .with_max_delay(LONGEST_PAUSE)
-            .with_max_times(RETRIES)
-            .with_jitter()
-            // Without a seed every process would have the same jitter, which is none.
-            .with_jitter_seed(rand::random());
-        (|| self.attempt(&method, target, body, expected))
-            .retry(pauses)
-            .when(is_transient)
-            .adjust(|error, pause| {
-                // Not before the server wants it; and not at all when that is too late for us.
-                let pause = pause?.max(error.retry_after().unwrap_or_default());
-                (Instant::now() + pause < deadline).then_some(pause)
-            })
-            .notify(|error, pause| tracing::debug!("{error}; trying again in {} ms", pause.as_millis()))
-            .await
+        let deadline = retry::deadline(self.settings.timeout);
+        retry::retry(RETRIES, deadline, || {
+            self.attempt(&method, target, body, expected)
+        })
+        .await
     }
 
     /// Waits until something happens to what is watched, or the time in the request is up.
@@ -244,8 +234,10 @@ impl Connection {
             url: shown.clone(),
             after: within,
         };
-        let sent = Timestamp::now();
         let work = async {
+            // Until the whole answer is there. It is never closed.
+            let _turn = self.turns.acquire().await.ok();
+            let sent = Timestamp::now();
             let response = session
                 .client
                 .send(request)
@@ -260,9 +252,9 @@ impl Connection {
                     url: shown.clone(),
                     reason: answer::chain(&*error),
                 })?;
-            Ok((parts, received, bytes.to_bytes().to_vec()))
+            Ok((parts, (sent, received), Vec::from(bytes.to_bytes())))
         };
-        let (parts, received, bytes) = timeout(within, work).await.map_err(late)??;
+        let (parts, (sent, received), bytes) = timeout(within, work).await.map_err(late)??;
         if let Some(date) = parts
             .headers
             .get(header::DATE)
@@ -338,15 +330,6 @@ fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Optio
         next = error.source();
     }
     None
-}
-
-/// Whether the same request may do better a little later.
-fn is_transient(error: &Error) -> bool {
-    match error {
-        Error::Timeout { .. } | Error::Connect { .. } => true,
-        Error::Http { status, .. } => matches!(status, 429 | 500 | 502 | 503 | 504),
-        _ => false,
-    }
 }
 
 fn static_method(method: &Method) -> &'static str {

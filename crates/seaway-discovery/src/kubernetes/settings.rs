@@ -166,7 +166,8 @@ impl Settings {
             config.auth_info.client_key = Some(key.display().to_string());
         }
         config.connect_timeout = Some(self.timeout.min(LONGEST_CONNECT));
-        config.read_timeout = Some(self.timeout);
+        // Each request has its time; a connection that is idle between two renewals is to stay.
+        config.read_timeout = None;
         config.write_timeout = Some(self.timeout);
         // Tried again here, within the time that an operation has.
         config.default_retry = false;

@@ -124,6 +124,9 @@ impl Speaker<'_> {
             "CLUSTERDOWN" => ("its cluster is not complete", true, true),
             "NOREPLICAS" => ("it has too few replicas to take changes", true, false),
             "TRYAGAIN" | "ASK" => ("its cluster is moving the keys to another server", true, false),
+            "ERR" if detail.contains("max number of clients") => {
+                ("it has as many clients as it takes", true, true)
+            }
             "BUSY" => ("it is busy with the script of somebody else", true, false),
             "MOVED" => ("it is one server of a cluster", false, true),
             "WRONGTYPE" => (
@@ -190,6 +193,11 @@ pub(crate) fn hint(reason: &str) -> Option<&'static str> {
             "give it more memory, or have it evict keys (`maxmemory-policy`)",
         ),
         ("LOADING", "wait until it has loaded them"),
+        (
+            "max number of clients",
+            "have it take more (`maxclients`), or have some of them closed",
+        ),
+        ("BUSY", "have that script ended: `SCRIPT KILL`"),
         ("MISCONF", "its log says why; often its disk is full"),
         (
             "MASTERDOWN",

@@ -79,6 +79,18 @@ pub(super) fn all(value: &Value, now: Timestamp) -> Result<Vec<Found>, String> {
     Ok(found)
 }
 
+/// The answer to `clean.lua`. What is no name was not ours.
+pub(super) fn names(value: &Value) -> Result<Vec<Name>, String> {
+    let Value::Array(parts) = value else {
+        return Err(unexpected(value));
+    };
+    let text = |part: &Value| match part {
+        Value::BulkString(bytes) => std::str::from_utf8(bytes).ok()?.parse().ok(),
+        _ => None,
+    };
+    Ok(parts.iter().filter_map(text).collect())
+}
+
 /// The answer to `announce.lua`: nothing, or the entry that stays and the milliseconds it has left.
 pub(super) fn refusal(value: &Value) -> Result<Option<(&[u8], i64)>, String> {
     match value {
@@ -115,6 +127,7 @@ pub fn read_back(bytes: &[u8]) {
             let _ = found.is_expired(now);
         }
     }
+    let _ = names(&value);
     let name = Name::literal("dask");
     for (json, left) in [one(&value), refusal(&value)].into_iter().flatten().flatten() {
         if let Ok(found) = entry(&name, json, left, now) {

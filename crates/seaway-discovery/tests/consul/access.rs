@@ -157,42 +157,17 @@ fn trusting(consul: &Consul, authority: PathBuf) -> discovery::ConsulDirectory {
     }
 }
 
-fn assert_tls(error: &Error, expected: TlsProblem) {
-    match error {
-        Error::Tls { problem, .. } => assert_eq!(*problem, expected, "{error}"),
-        other => panic!("expected a TLS error, got {other:?}"),
-    }
-}
-
 #[tokio::test]
 async fn only_the_right_server_is_trusted() {
-    let authority = Authority::new("one");
-    let consul = tls(&authority, Certificate::Good, None);
-    use_fully(&open(&trusting(&consul, authority.file_of_authority()))).await;
-    let begun = Instant::now();
-    let stranger = Authority::new("two");
-    assert_tls(
-        &fail(&trusting(&consul, stranger.file_of_authority())).await,
-        TlsProblem::UnknownAuthority,
-    );
-    assert_tls(
-        &fail(&spec(format!("https://127.0.0.1:{}", consul.port))).await,
-        TlsProblem::UnknownAuthority,
-    );
-    assert!(
-        begun.elapsed() < Duration::from_secs(5),
-        "trust is not tried again"
-    );
-    let expired = tls(&authority, Certificate::Expired, None);
-    assert_tls(
-        &fail(&trusting(&expired, authority.file_of_authority())).await,
-        TlsProblem::Expired,
-    );
-    let other = tls(&authority, Certificate::ForAnotherHost, None);
-    assert_tls(
-        &fail(&trusting(&other, authority.file_of_authority())).await,
-        TlsProblem::WrongHost,
-    );
+    assert_only_the_right_server_is_trusted(
+        |authority, certificate| tls(authority, certificate, None),
+        |consul, authority| discovery::ConsulDirectory {
+            ca_file: authority,
+            ..spec(format!("https://127.0.0.1:{}", consul.port))
+        },
+        |spec| Box::new(open(spec)),
+    )
+    .await;
 }
 
 #[tokio::test]

@@ -18,7 +18,9 @@ use seaway_discovery::{ConsulDirectory, Defaults, Directory, Entry, Error, TlsPr
 use seaway_model::{Period, discovery};
 use serde_json::{Value, json};
 use support::{
-    Reply, Server, entry, name,
+    Reply, Server,
+    checks::{self, assert_only_the_right_server_is_trusted, assert_tls, owner, refusal, use_fully},
+    entry, name,
     pki::{Authority, Certificate},
     services::{Consul, free_port},
     until,
@@ -39,12 +41,7 @@ fn open(spec: &discovery::ConsulDirectory) -> ConsulDirectory {
 }
 
 async fn fail(spec: &discovery::ConsulDirectory) -> Error {
-    open(spec).register(&entry("dask", "one")).await.unwrap_err()
-}
-
-async fn owner(directory: &ConsulDirectory) -> Option<String> {
-    let present = directory.get(&name("dask")).await.unwrap();
-    present.map(|entry| entry.owner.to_string())
+    refusal(&open(spec)).await
 }
 
 /// An entry with two endpoints.
@@ -67,23 +64,8 @@ fn services(consul: &Consul) -> Vec<String> {
     ids
 }
 
-async fn use_fully(directory: &ConsulDirectory) {
-    let entry = entry("dask", "one");
-    directory.register(&entry).await.unwrap();
-    directory.renew(&entry).await.unwrap();
-    assert_eq!(directory.list().await.unwrap().len(), 1);
-    directory.changed().await.unwrap();
-    directory.remove_expired().await.unwrap();
-    directory.withdraw(&entry).await.unwrap();
-    assert!(directory.get(&entry.name).await.unwrap().is_none());
-}
-
 fn assert_says(error: &Error, words: &[&str]) {
-    let text = format!("{error} | {} | {error:?}", error.hint().unwrap_or_default());
-    for word in words {
-        assert!(text.contains(word), "`{word}` is not in: {text}");
-    }
-    assert!(!text.contains("cafe"), "{text}");
+    checks::assert_says(error, words, "cafe");
 }
 
 #[tokio::test]

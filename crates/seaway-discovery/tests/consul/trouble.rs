@@ -116,14 +116,8 @@ async fn an_agent_without_a_leader_is_tried_again() {
         log.text()
     );
 
-    let asked = AtomicUsize::new(0);
-    let server = Server::start(move |request| {
-        if asked.fetch_add(1, Ordering::Relaxed) < 2 {
-            return Reply::Status(500, "No cluster leader".into());
-        }
-        answer_as_empty(&request.method, &request.path)
-    })
-    .await;
+    let no_leader = || Reply::Status(500, "No cluster leader".into());
+    let server = checks::answering(vec![no_leader(), no_leader()], answer_as_empty).await;
     open(&spec(server.url("")))
         .register(&entry_of("one"))
         .await
@@ -132,14 +126,8 @@ async fn an_agent_without_a_leader_is_tried_again() {
 
 #[tokio::test]
 async fn a_server_that_wants_to_be_left_alone_is() {
-    let asked = AtomicUsize::new(0);
-    let server = Server::start(move |request| {
-        if asked.fetch_add(1, Ordering::Relaxed) == 0 {
-            return Reply::With(429, vec![("retry-after", "1".into())], "slow down".into());
-        }
-        answer_as_empty(&request.method, &request.path)
-    })
-    .await;
+    let slow_down = Reply::With(429, vec![("retry-after", "1".into())], "slow down".into());
+    let server = checks::answering(vec![slow_down], answer_as_empty).await;
     open(&spec(server.url("")))
         .register(&entry_of("one"))
         .await
@@ -177,4 +165,92 @@ async fn what_is_not_consul_is_told() {
     };
     let error = fail(&nobody).await;
     assert!(matches!(error, Error::Connect { .. }), "{error}");
+    assert_says(&error, &["refused", "check the host name and the port"]);
+}
+
+#[tokio::test]
+async fn each_trouble_is_named_and_over_in_time() {
+    for (reply, kind, words) in [
+        (
+            (429, "slow down"),
+            "throttled",
+            ["429 Too Many Requests", "slow down", "longer `lease`"],
+        ),
+        (
+            (500, "disk is full"),
+            "server_error",
+            ["500 Internal Server Error", "disk is full", "its log says more"],
+        ),
+        (
+            (503, "later"),
+            "server_error",
+            ["503 Service Unavailable", "later", "its log says more"],
+        ),
+        (
+            (401, "who?"),
+            "unauthorized",
+            ["401 Unauthorized", "who?", "tokenFile"],
+        ),
+        ((400, "what?"), "invalid", ["400 Bad Request", "what?", "form"]),
+    ] {
+        let server = Server::start(move |_| Reply::Status(reply.0, reply.1.into())).await;
+        let error = fail_in_time(&server).await;
+        assert_eq!(error.kind(), kind, "{error}");
+        assert_says(&error, &words);
+        let again = matches!(reply.0, 429 | 500 | 503);
+        assert_eq!(server.received().len() > 1, again, "{error}");
+    }
+    // One that hangs, from the first question on or only later.
+    let server = Server::start(|_| Reply::Hang).await;
+    let error = fail_in_time(&server).await;
+    assert!(matches!(error, Error::Timeout { .. }), "{error}");
+    assert_says(
+        &error,
+        &["GET", "/v1/kv/seaway/entries/dask", "1000 ms", "timeout"],
+    );
+    let server = Server::start(|request| match request.method.as_str() {
+        "GET" => answer_as_empty("GET", &request.path),
+        _ => Reply::Hang,
+    })
+    .await;
+    assert_says(&fail_in_time(&server).await, &["PUT", "/v1/txn", "1000 ms"]);
+    // One that hangs up.
+    let server = Server::start(|_| Reply::Break).await;
+    let error = fail_in_time(&server).await;
+    assert!(matches!(error, Error::Connect { .. }), "{error}");
+    assert!(server.received().len() > 1, "{error}");
+}
+
+/// Why this server takes nothing, said within the timeout of a second.
+async fn fail_in_time(server: &Server) -> Error {
+    let short = discovery::ConsulDirectory {
+        timeout: Some("1s".parse().unwrap()),
+        ..spec(server.url(""))
+    };
+    let begun = Instant::now();
+    let error = fail(&short).await;
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    error
+}
+
+#[tokio::test]
+async fn many_at_once_do_not_use_up_the_connections_of_the_agent() {
+    // Consul refuses the one after the last.
+    let consul = Consul::with(&json!({ "limits": { "http_max_conns_per_client": 10 } }));
+    let directory = open(&spec(consul.url()));
+    let all = (0..100).map(|number| {
+        let entry = entry(&format!("dask-{number}"), "one");
+        let directory = &directory;
+        async move {
+            directory.register(&entry).await.unwrap();
+            directory.renew(&entry).await.unwrap();
+        }
+    });
+    // One that waits for news holds up no other.
+    let waiting = async {
+        directory.changed().await.unwrap();
+        directory.changed().await.unwrap();
+    };
+    tokio::join!(futures_util::future::join_all(all), waiting);
+    assert_eq!(directory.list().await.unwrap().len(), 100);
 }

@@ -11,7 +11,7 @@ mod trouble;
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
@@ -19,7 +19,9 @@ use jiff::Timestamp;
 use seaway_discovery::{Defaults, Directory, Error, RedisDirectory, TlsProblem, redis::COMMANDS, variables};
 use seaway_model::{Period, discovery};
 use support::{
-    Reply, Server, entry, name,
+    Reply, Server,
+    checks::{self, assert_only_the_right_server_is_trusted, assert_tls, owner, refusal, use_fully},
+    entry, name,
     pki::{Authority, Certificate},
     services::{Redis, free_port},
     until,
@@ -40,12 +42,7 @@ fn open(spec: &discovery::RedisDirectory) -> RedisDirectory {
 }
 
 async fn fail(spec: &discovery::RedisDirectory) -> Error {
-    open(spec).register(&entry("dask", "one")).await.unwrap_err()
-}
-
-async fn owner(directory: &RedisDirectory) -> Option<String> {
-    let present = directory.get(&name("dask")).await.unwrap();
-    present.map(|entry| entry.owner.to_string())
+    refusal(&open(spec)).await
 }
 
 fn password_file(password: &str) -> tempfile::NamedTempFile {
@@ -54,26 +51,9 @@ fn password_file(password: &str) -> tempfile::NamedTempFile {
     file
 }
 
-/// Everything a directory is asked to do.
-async fn use_fully(directory: &RedisDirectory) {
-    let entry = entry("dask", "one");
-    directory.register(&entry).await.unwrap();
-    directory.renew(&entry).await.unwrap();
-    assert_eq!(directory.list().await.unwrap().len(), 1);
-    assert!(directory.get(&entry.name).await.unwrap().is_some());
-    directory.changed().await.unwrap();
-    directory.remove_expired().await.unwrap();
-    directory.withdraw(&entry).await.unwrap();
-    assert!(directory.list().await.unwrap().is_empty());
-}
-
 fn assert_says(error: &Error, words: &[&str]) {
-    let text = format!("{error} | {} | {error:?}", error.hint().unwrap_or_default());
-    for word in words {
-        assert!(text.contains(word), "`{word}` is not in: {text}");
-    }
-    assert!(!text.contains("battery"), "{text}");
-    assert!(error.hint().is_some(), "{text}");
+    checks::assert_says(error, words, "battery");
+    assert!(error.hint().is_some(), "{error}");
 }
 
 #[tokio::test]
@@ -96,11 +76,18 @@ async fn keys_end_by_themselves_and_the_index_is_cleaned() {
     })
     .await;
     assert!(directory.list().await.unwrap().is_empty());
+    let log = support::log::capture();
     until("the index is empty", async || {
         directory.remove_expired().await.unwrap();
         redis.command::<i64>(&["ZCARD", "seaway:{lab}:index"]) == 0
     })
     .await;
+    // Only its name is left to be told.
+    let text = log.text();
+    assert!(
+        text.contains("name=dask") && text.contains("ended by itself"),
+        "{text}"
+    );
 }
 
 #[tokio::test]

@@ -16,9 +16,24 @@ use kube::{
     api::{DynamicObject, PostParams},
     config::{KubeConfigOptions, Kubeconfig},
 };
-use seaway_discovery::kubernetes::access::{self, Work};
-use seaway_model::discovery::KubernetesDirectory;
+use seaway_discovery::{
+    Defaults,
+    kubernetes::access::{self, Work},
+};
+use seaway_model::discovery::{KubernetesDirectory, KubernetesPlacement};
 use serde_json::{Value, json};
+
+use super::until;
+
+/// Announcing an engine outside of the cluster.
+pub(crate) const ANNOUNCE: Work = Work::Announce {
+    placement: KubernetesPlacement::Outside,
+    legacy_endpoints: false,
+    selector: false,
+};
+
+/// All work for engines outside of the cluster.
+pub(crate) const OUTSIDE: [Work; 3] = [ANNOUNCE, Work::Discover, Work::Collect];
 
 static NUMBER: AtomicUsize = AtomicUsize::new(0);
 
@@ -78,6 +93,8 @@ pub(crate) struct Space {
     pub(crate) name: String,
     pub(crate) client: Client,
     kubeconfig: PathBuf,
+    /// What the documents name: tokens, and the certificate of the authority.
+    files: tempfile::TempDir,
 }
 
 impl Space {
@@ -98,11 +115,17 @@ impl Space {
             name,
             client,
             kubeconfig: kubeconfig.to_owned(),
+            files: tempfile::tempdir().unwrap(),
         }
     }
 
-    /// A document that announces here with all rights.
-    pub(crate) fn spec(&self) -> KubernetesDirectory {
+    /// A document of a service account that may do no more than what is needed for an engine outside of the cluster.
+    pub(crate) async fn spec(&self) -> KubernetesDirectory {
+        self.least(&OUTSIDE).await
+    }
+
+    /// A document with all rights.
+    pub(crate) fn spec_of_admin(&self) -> KubernetesDirectory {
         KubernetesDirectory {
             kubeconfig: Some(self.kubeconfig.clone()),
             namespace: Some(self.name.parse().unwrap()),
@@ -133,8 +156,10 @@ impl Space {
             .unwrap();
     }
 
-    /// A document of a service account that may do just this.
-    pub(crate) async fn least(&self, folder: &Path, work: &[Work]) -> KubernetesDirectory {
+    /// A document of a service account that holds exactly what `seaway rbac` prints for this work. One in each
+    /// namespace.
+    pub(crate) async fn least(&self, work: &[Work]) -> KubernetesDirectory {
+        let folder = self.files.path();
         self.create(
             json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": "engine" } }),
         )
@@ -150,13 +175,20 @@ impl Space {
         let options = KubeConfigOptions::default();
         let config = Config::from_custom_kubeconfig(config, &options).await.unwrap();
         std::fs::write(&authority, pem(&config.root_cert.unwrap()[0])).unwrap();
-        KubernetesDirectory {
+        let spec = KubernetesDirectory {
             server: cluster.server,
             namespace: Some(self.name.parse().unwrap()),
             token_file: Some(token),
             ca_file: Some(authority),
             ..KubernetesDirectory::default()
-        }
+        };
+        let directory = seaway_discovery::KubernetesDirectory::open(&spec, &Defaults::default()).unwrap();
+        until("the API server knows the role", async || {
+            let access = directory.access(work).await.unwrap();
+            access.iter().all(|one| one.allowed)
+        })
+        .await;
+        spec
     }
 
     /// A token of a service account, which ends with the Secret it is bound to.

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub(crate) mod checks;
 pub(crate) mod cluster;
 pub(crate) mod log;
 pub(crate) mod pki;
@@ -14,11 +15,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use seaway_discovery::{Directory, Entry, Error, HttpDirectory};
-use seaway_model::{
-    Endpoint, Name,
-    discovery::{self, HttpFormat, HttpMethod},
-};
+use seaway_discovery::{Entry, Error, HttpDirectory};
+use seaway_model::{Endpoint, Name, discovery};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::TcpListener,
@@ -45,28 +43,14 @@ pub(crate) fn entry(instance: &str, owner: &str) -> Entry {
 /// A document that announces here with `POST`, once.
 pub(crate) fn spec(url: impl Into<String>) -> discovery::HttpDirectory {
     discovery::HttpDirectory {
-        url: url.into(),
-        method: HttpMethod::Post,
-        withdraw_method: HttpMethod::Delete,
-        withdraw_url: None,
-        format: HttpFormat::Json,
-        token_file: None,
-        certificate_file: None,
-        key_file: None,
-        ca_file: None,
-        timeout: None,
         retries: Some(0),
-        lease: None,
+        ..discovery::HttpDirectory::at(url.into())
     }
 }
 
 /// Why the directory of this document does not take an entry.
 pub(crate) async fn fail(spec: &discovery::HttpDirectory) -> Error {
-    HttpDirectory::open(spec)
-        .unwrap()
-        .register(&entry("dask", "one"))
-        .await
-        .unwrap_err()
+    checks::refusal(&HttpDirectory::open(spec).unwrap()).await
 }
 
 /// Asks until the answer is yes; fails after ten seconds.

@@ -185,8 +185,10 @@ impl Expectation {
                     other => other.to_string() == wanted,
                 })
             }
-            // Counts are far below the 2^52 from which on a double is no longer exact.
-            #[allow(clippy::cast_precision_loss)]
+            #[allow(
+                clippy::cast_precision_loss,
+                reason = "counts are far below the 2^52 from which on a double is no longer exact"
+            )]
             Condition::Above(limit) => found
                 .iter()
                 .any(|value| value.as_f64().is_some_and(|number| number > *limit as f64)),

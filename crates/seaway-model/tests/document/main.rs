@@ -1,7 +1,10 @@
 //! Instance documents: what right ones become, and what wrong ones are answered with, word for word.
 
-// Clippy takes the helpers of integration tests for production code.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "Clippy takes the helpers of integration tests for production code"
+)]
 
 mod overrides;
 mod properties;
