@@ -73,6 +73,9 @@ pub enum PlatformError {
         /// The roles that can.
         scalable: Vec<String>,
     },
+    /// A directory that the plan names cannot be used.
+    #[error("it cannot be announced: {0}")]
+    Directory(#[from] seaway_discovery::Error),
     /// A port cannot be had.
     #[error(transparent)]
     Port(#[from] local::ports::PortError),
@@ -116,6 +119,7 @@ impl PlatformError {
                          another name (`--name`)"
                 )
             }
+            Self::Directory(error) => return error.hint(),
             Self::Port(local::ports::PortError::Taken { .. }) => {
                 "choose another port under spec.endpoints, or none for a free one".into()
             }

@@ -7,34 +7,33 @@
 //! (see [`supervisor`]).
 
 pub mod cgroup;
+mod endpoints;
+mod environment;
 pub mod logs;
+mod observation;
 pub mod paths;
 pub mod ports;
 pub mod python;
+mod recovery;
 mod roster;
 pub mod store;
 pub mod supervisor;
 
 use std::{
     cell::{Cell, OnceCell, RefCell, RefMut},
-    collections::BTreeMap,
-    fs::File,
-    io::Write,
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use nix::sys::signal::Signal;
-use seaway_agent::{ProcessIdentity, boot_id, environment, host_name};
+use seaway_agent::{boot_id, host_name};
+use seaway_discovery::Defaults;
 use seaway_model::{
     Name,
     document::nearest,
     plan::Plan,
-    status::{MemoryKeeper, MemoryStatus, Target, TaskState, TaskStatus},
+    status::{Target, TaskState},
 };
 
 pub use self::paths::Paths;
@@ -42,7 +41,7 @@ use self::{
     paths::private_folder,
     store::{InstanceRecord, ScaleRecord, Store, TaskRecord},
 };
-use crate::{Applied, LogSource, Observation, ObservedRole, Platform, PlatformError};
+use crate::{Applied, LogSource, Observation, Platform, PlatformError};
 
 /// How a supervisor is started: the program and its arguments, to which the instance's name is added.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,12 +63,6 @@ pub struct LocalPlatform {
 
 /// How often the store is looked at by a command that waits.
 const LOOK: Duration = Duration::from_millis(50);
-/// A new instance without a supervisor is left to the command that made it for this long.
-const SPAWN_WITHIN: Duration = Duration::from_secs(5);
-/// Longest time that a command waits for a new supervisor to have looked around.
-const TAKE_OVER_WITHIN: Duration = Duration::from_secs(5);
-/// Variables of the shell that are of no use to tasks, or wrong for them.
-const LEFT_OUT: [&str; 6] = ["_", "SHLVL", "PWD", "OLDPWD", "COLUMNS", "LINES"];
 
 impl LocalPlatform {
     /// The platform with its state in `paths`. Nothing is read or made yet.
@@ -141,119 +134,6 @@ impl LocalPlatform {
         }
     }
 
-    /// Makes sure that somebody looks after an instance, and tells it to look at the store now.
-    fn wake(&self, record: &InstanceRecord) -> Result<(), PlatformError> {
-        match &record.supervisor {
-            Some(supervisor) if supervisor.is_alive() => {
-                let _ = supervisor.signal(Signal::SIGUSR1);
-                Ok(())
-            }
-            _ => self.start_supervisor(record),
-        }
-    }
-
-    fn start_supervisor(&self, record: &InstanceRecord) -> Result<(), PlatformError> {
-        let files = self.paths.instance(record.name.as_str(), &record.id);
-        private_folder(files.root()).map_err(failed(files.root()))?;
-        let path = files.supervisor_log();
-        let log = File::options()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(failed(&path))?;
-        let errors = log.try_clone().map_err(failed(&path))?;
-        let mut command = Command::new(&self.supervisor.program);
-        command.args(&self.supervisor.arguments).arg(record.name.as_str());
-        // A supervisor that is started from inside another instance does not belong to that one.
-        for mark in environment::ALL {
-            command.env_remove(mark);
-        }
-        command
-            .current_dir("/")
-            .stdin(Stdio::null())
-            .stdout(log)
-            .stderr(errors);
-        command
-            .spawn()
-            .map(drop)
-            .map_err(|error| PlatformError::Supervisor {
-                name: record.name.clone(),
-                reason: format!("{}: {error}", self.supervisor.program.display()),
-            })
-    }
-
-    /// Whether an instance lost all its processes because the machine was started anew.
-    fn is_of_earlier_boot(record: &InstanceRecord) -> bool {
-        !is_elsewhere(record) && record.boot != boot_id()
-    }
-
-    /// Starts a supervisor for an instance that has lost its own, and waits until that one has looked around.
-    async fn recover(&self, record: InstanceRecord) -> Result<Option<InstanceRecord>, PlatformError> {
-        let alive =
-            |record: &InstanceRecord| record.supervisor.as_ref().is_some_and(ProcessIdentity::is_alive);
-        if alive(&record) || is_elsewhere(&record) || Self::is_of_earlier_boot(&record) {
-            return Ok(Some(record));
-        }
-        let age = Timestamp::now().duration_since(record.created).unsigned_abs();
-        if record.supervisor.is_none() && age < SPAWN_WITHIN {
-            return Ok(Some(record));
-        }
-        tracing::info!(instance = %record.name, "its supervisor is gone; starting another");
-        self.start_supervisor(&record)?;
-        let deadline = Instant::now() + TAKE_OVER_WITHIN;
-        let name = record.name.clone();
-        loop {
-            match self.store()?.records().instance(name.as_str())? {
-                Some(new) if alive(&new) || Instant::now() > deadline => return Ok(Some(new)),
-                Some(_) => {}
-                None => return Ok(None),
-            }
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    }
-
-    /// Removes what is left of an instance of an earlier boot.
-    fn bury(&self, record: &InstanceRecord) -> Result<(), PlatformError> {
-        let files = self.paths.instance(record.name.as_str(), &record.id);
-        remove_folder(files.root())?;
-        self.store()?
-            .transaction(|records| records.remove_instance(record.name.as_str(), &record.id))?;
-        Ok(())
-    }
-
-    /// Removes folders of instances that have no record: their command was killed before it wrote one.
-    fn sweep(&self) -> Result<(), PlatformError> {
-        let Ok(entries) = std::fs::read_dir(self.paths.instances()) else {
-            return Ok(());
-        };
-        let records = self.store()?.records().instances()?;
-        let known: Vec<PathBuf> = records
-            .iter()
-            .map(|record| {
-                self.paths
-                    .instance(record.name.as_str(), &record.id)
-                    .root()
-                    .to_owned()
-            })
-            .collect();
-        for folder in entries
-            .flatten()
-            .map(|entry| entry.path())
-            .filter(|path| !known.contains(path))
-        {
-            let old = folder
-                .metadata()
-                .and_then(|meta| meta.modified())
-                .is_ok_and(|modified| modified.elapsed().is_ok_and(|age| age > SPAWN_WITHIN));
-            let free = File::open(folder.join("lock")).map_or(true, |lock| lock.try_lock().is_ok());
-            if old && free {
-                remove_folder(&folder)?;
-            }
-        }
-        Ok(())
-    }
-
     /// Writes the record of an instance, or changes it.
     fn write_record(
         &self,
@@ -316,98 +196,6 @@ impl LocalPlatform {
             Ok(Applied::Changed)
         })
     }
-
-    fn observation(&self, record: InstanceRecord) -> Result<Observation, PlatformError> {
-        let store = self.store()?;
-        let records = store.records();
-        let name = record.name.as_str();
-        let ended = Self::is_of_earlier_boot(&record);
-        let here = !is_elsewhere(&record);
-        let scales = records.scales(name)?;
-        let mut tasks: BTreeMap<Name, Vec<TaskRecord>> = BTreeMap::new();
-        for task in records.tasks(name)? {
-            tasks.entry(task.role.clone()).or_default().push(task);
-        }
-        let files = self.paths.instance(name, &record.id);
-        let endpoints = supervisor::endpoints(&record.plan, &records.ports(name)?, &files);
-        let roles = record
-            .plan
-            .roles
-            .iter()
-            .map(|role| {
-                let tasks = tasks.remove(&role.name).unwrap_or_default();
-                let keeper = tasks
-                    .first()
-                    .map_or(MemoryKeeper::Nobody, |task| task.memory_keeper);
-                let desired = scales.iter().find(|scale| scale.role == role.name);
-                let observed = ObservedRole {
-                    desired: desired.map_or(role.replicas, |scale| scale.desired),
-                    memory: role.resources.memory.map(|limit| MemoryStatus {
-                        limit,
-                        kept_by: keeper,
-                    }),
-                    tasks: if ended {
-                        Vec::new()
-                    } else {
-                        tasks.into_iter().map(|task| status(task, here)).collect()
-                    },
-                };
-                (role.name.clone(), observed)
-            })
-            .collect();
-        let mut notes = record.notes;
-        if record.host != host_name() {
-            notes.push(format!(
-                "runs on `{}`; this is what was last written there",
-                record.host
-            ));
-        }
-        // Looked at here too: a supervisor cannot write what it sees on a disk that is full.
-        if let Some(full) = disk_is_full(&self.paths.state)
-            && !notes.contains(&full)
-        {
-            notes.push(full);
-        }
-        Ok(Observation {
-            document: record.document,
-            plan: record.plan,
-            target: record.target,
-            created: record.created,
-            was_ready: record.was_ready,
-            followed: ended || record.followed == record.generation,
-            preparing: record.preparing,
-            blocked: if ended {
-                Some("the machine was started anew".to_owned())
-            } else {
-                record.blocked
-            },
-            ended,
-            notes,
-            announcements: record.announcements,
-            endpoints: endpoints.into_iter().map(|(_, endpoint)| endpoint).collect(),
-            roles,
-        })
-    }
-}
-
-/// A task as it is now. What its supervisor wrote may be of before: a moment ago, or longer on a disk that is full.
-fn status(task: TaskRecord, here: bool) -> TaskStatus {
-    let gone = here && task.process.as_ref().is_some_and(|process| !process.is_alive());
-    let (state, reason) = if gone && task.state == TaskState::Ready {
-        (TaskState::NotReady, "its process has ended".to_owned())
-    } else {
-        (task.state, task.reason.clone())
-    };
-    TaskStatus {
-        name: task.name(),
-        pid: task.process.filter(|_| !gone).map(|process| process.pid),
-        state,
-        reason,
-        since: task.since,
-        restarts: task.restarts,
-        last_exit: task.last_exit,
-        last_log: task.last_log,
-    }
 }
 
 /// Whether an instance's processes are on another machine that shares the state folder (a home on a cluster).
@@ -448,14 +236,6 @@ pub fn disk_is_full(folder: &Path) -> Option<String> {
     })
 }
 
-/// The environment that tasks get: the caller's, without what belongs to its shell or to another instance.
-fn environment_of_caller() -> BTreeMap<String, String> {
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .filter(|(name, _)| !LEFT_OUT.contains(&name.as_str()) && !environment::ALL.contains(&name.as_str()))
-        .collect()
-}
-
 #[async_trait(?Send)]
 impl Platform for LocalPlatform {
     fn kind(&self) -> &'static str {
@@ -489,6 +269,16 @@ impl Platform for LocalPlatform {
                 });
             }
         }
+        let defaults = Defaults {
+            state_directory: self.paths.state.clone(),
+            variables: environment::of_caller()
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_str()))
+                .collect(),
+        };
+        for spec in &plan.discovery {
+            seaway_discovery::open(spec, &defaults)?;
+        }
         Ok(())
     }
 
@@ -507,7 +297,7 @@ impl Platform for LocalPlatform {
         let files = self.paths.instance(name, &id);
         // There before the record: a supervisor that somebody else starts for this record finds its environment.
         private_folder(files.root()).map_err(failed(files.root()))?;
-        let applied = write_environment(&files.environment())
+        let applied = environment::write(&files.environment())
             .map_err(failed(&files.environment()))
             .and_then(|()| self.write_record(document, plan, &id));
         if !matches!(applied, Ok(Applied::Created)) {
@@ -647,14 +437,4 @@ impl Platform for LocalPlatform {
         }
         Ok(sources)
     }
-}
-
-fn write_environment(path: &Path) -> std::io::Result<()> {
-    let mut file = File::options()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all(&serde_json::to_vec(&environment_of_caller())?)
 }

@@ -14,7 +14,7 @@ use seaway_agent::{
     },
 };
 use seaway_discovery::Owner;
-use seaway_model::{Endpoint, Name, Period, discovery::DirectorySpec};
+use seaway_model::{Document, Endpoint, Name, Period, discovery::DirectorySpec, document::Spec};
 
 use crate::{
     arkouda::TakenOver,
@@ -152,13 +152,8 @@ pub(crate) fn announcement(
         }
         _ => register.register.clone(),
     };
-    let named = |document: &seaway_model::Document| {
-        let seaway_model::document::Spec::Dask(spec) = &document.spec;
-        let mut specs = spec.discovery.iter();
-        specs.any(|spec| matches!(spec, DirectorySpec::Kubernetes(_)))
-    };
     let kubernetes = if kinds.is_empty() {
-        document.as_ref().is_some_and(named)
+        document.as_ref().is_some_and(names_kubernetes)
     } else {
         kinds.contains(&DirectoryKind::Kubernetes)
     };
@@ -208,6 +203,12 @@ pub(crate) fn announcement(
         specs,
         said: taken_over.into_iter().chain(said).collect(),
     })
+}
+
+fn names_kubernetes(document: &Document) -> bool {
+    let Spec::Dask(spec) = &document.spec;
+    let mut directories = spec.discovery.iter();
+    directories.any(|directory| matches!(directory, DirectorySpec::Kubernetes(_)))
 }
 
 impl AgentOptions {

@@ -96,7 +96,8 @@ impl From<PlatformError> for Failure {
             PlatformError::Busy { .. } | PlatformError::Elsewhere { .. } => CONFLICT,
             PlatformError::NoRole { .. }
             | PlatformError::NotScalable { .. }
-            | PlatformError::Unsupported { .. } => USAGE,
+            | PlatformError::Unsupported { .. }
+            | PlatformError::Directory(_) => USAGE,
             _ => FAILED,
         };
         Self {

@@ -1,6 +1,11 @@
 //! One command with its agent, from the outside: exit codes, signals, and what stands in a directory when.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "Clippy takes the helpers of integration tests for production code"
+)]
 
 mod owner;
 mod policy;

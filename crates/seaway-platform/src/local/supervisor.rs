@@ -10,19 +10,22 @@ mod addresses;
 mod adopt;
 mod announce;
 mod explain;
+mod files;
+mod housekeeping;
 mod look;
 mod prepare;
+mod reach;
 mod resolve;
 mod retire;
 mod run;
 mod task;
 mod teardown;
+mod wanted;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsString,
-    fs::File,
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -30,6 +33,7 @@ use seaway_agent::{Exit, ProcessIdentity, probe};
 use seaway_discovery::{Announcer, Defaults};
 use seaway_model::{
     Endpoint, Name,
+    discovery::DirectorySpec,
     plan::{Dependency, Plan, Role},
     status::{Target, TaskState},
 };
@@ -42,12 +46,16 @@ use tokio::{
 };
 
 use self::{
-    resolve::{Context, reachable},
+    files::lock,
+    housekeeping::HOUSEKEEPING,
+    reach::Reach,
+    resolve::Context,
     task::{Phase, Task},
 };
 use super::{
     cgroup::Cgroup,
-    paths::{InstancePaths, Paths, private_folder},
+    environment,
+    paths::{InstancePaths, Paths},
     python::Prepared,
     roster,
     store::{InstanceRecord, PortRecord, ScaleRecord, Store, StoreError, TaskTarget},
@@ -106,14 +114,10 @@ enum Event {
     Preparing(String),
     /// The environments are there, or cannot be had.
     Prepared(Result<BTreeMap<Name, Prepared>, String>),
+    /// A directory is away from this machine.
+    Away(String),
 }
 
-/// Time between two looks at logs, disks and the store when nothing else happens.
-const HOUSEKEEPING: Duration = Duration::from_secs(2);
-/// A log file is rotated when it is larger than this.
-const LOG_LIMIT: u64 = 10 << 20;
-/// How many rotated log files are kept.
-const LOGS_KEPT: usize = 3;
 /// Lines kept of a process that ended.
 const LAST_LINES: usize = 20;
 /// Time that directories get to forget an instance.
@@ -134,8 +138,12 @@ struct Supervisor {
     tasks: BTreeMap<Key, Task>,
     /// Roles whose load is being asked for.
     asking_load: BTreeSet<Name>,
+    defaults: Defaults,
     announcer: Announcer,
+    /// What the announcer's directories were opened from, in its order.
+    directories: Vec<DirectorySpec>,
     announced: Vec<Endpoint>,
+    reach: Reach,
     withdrawn: bool,
     events: mpsc::UnboundedSender<Event>,
     housekeeping_at: Instant,
@@ -194,26 +202,6 @@ pub async fn supervise(paths: &Paths, name: &str) -> Result<(), SupervisorError>
     }
 }
 
-/// Takes the lock of an instance; `None` when another supervisor has it.
-fn lock(files: &InstancePaths) -> Result<Option<File>, SupervisorError> {
-    let path = files.lock();
-    let failed = |source| SupervisorError::File {
-        path: path.clone(),
-        source,
-    };
-    private_folder(files.root()).map_err(failed)?;
-    let file = File::options()
-        .create(true)
-        .append(true)
-        .open(&path)
-        .map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(std::fs::TryLockError::WouldBlock) => Ok(None),
-        Err(std::fs::TryLockError::Error(source)) => Err(failed(source)),
-    }
-}
-
 impl Supervisor {
     fn new(
         paths: &Paths,
@@ -222,7 +210,7 @@ impl Supervisor {
         record: InstanceRecord,
         events: mpsc::UnboundedSender<Event>,
     ) -> Result<Self, SupervisorError> {
-        let environment = read_environment(&files.environment());
+        let environment = environment::read(&files.environment());
         let defaults = Defaults {
             state_directory: paths.state.clone(),
             // Those of who brought the instance up, whoever starts the supervisor again later.
@@ -231,12 +219,7 @@ impl Supervisor {
                 .filter_map(|(name, value)| Some((name.to_str()?, value.to_str()?)))
                 .collect(),
         };
-        let directories = record
-            .plan
-            .discovery
-            .iter()
-            .map(|spec| seaway_discovery::open(spec, &defaults))
-            .collect::<Result<Vec<_>, _>>()?;
+        let directories = record.plan.discovery.clone();
         let supervisor = Self {
             cache: paths.cache.clone(),
             scales: store.records().scales(record.name.as_str())?,
@@ -251,8 +234,11 @@ impl Supervisor {
             preparation: None,
             tasks: BTreeMap::new(),
             asking_load: BTreeSet::new(),
-            announcer: Announcer::new(directories),
+            announcer: Announcer::sharing(announce::open(&directories, &defaults)?),
+            defaults,
+            directories,
             announced: Vec::new(),
+            reach: Reach::default(),
             withdrawn: false,
             events,
             housekeeping_at: Instant::now(),
@@ -274,31 +260,6 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Makes the folders, secrets and files of the instance, where they are not there yet.
-    fn lay_out(&self) -> Result<(), SupervisorError> {
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |source| SupervisorError::File { path, source }
-        };
-        for folder in ["logs", "secrets", "files", "work", "scratch"] {
-            let folder = self.files.root().join(folder);
-            private_folder(&folder).map_err(failed(&folder))?;
-        }
-        for secret in &self.record.plan.secrets {
-            let path = self.files.secret(secret.name.as_str());
-            if !path.exists() {
-                write_secret(&path).map_err(failed(&path))?;
-            }
-        }
-        for file in &self.record.plan.files {
-            let folder = self.files.file_folder(file.name.as_str());
-            private_folder(&folder).map_err(failed(&folder))?;
-            let path = folder.join(&file.file_name);
-            std::fs::write(&path, &file.content).map_err(failed(&path))?;
-        }
-        Ok(())
-    }
-
     /// One turn of the loop; `false` when the instance is gone.
     async fn turn(&mut self, now: Instant) -> bool {
         if let Err(error) = self.read_wanted() {
@@ -308,6 +269,8 @@ impl Supervisor {
             self.keep_house(now);
             self.bring_up(now);
             self.look(now);
+            self.follow_directories().await;
+            self.look_at_reach();
             self.announce();
         } else if self.take_down(now).await {
             return false;
@@ -316,6 +279,7 @@ impl Supervisor {
             self.record.followed = self.record.generation;
             self.record_changed = true;
         }
+        self.publish_notes();
         self.write();
         true
     }
@@ -340,76 +304,6 @@ impl Supervisor {
 
     fn role(&self, name: &Name) -> Option<&Role> {
         self.plan().role(name.as_str())
-    }
-
-    /// Reads what is wanted, if anybody has written since the last time.
-    fn read_wanted(&mut self) -> Result<(), StoreError> {
-        let version = self.store.version()?;
-        if self.seen == Some(version) {
-            return Ok(());
-        }
-        let name = self.record.name.as_str().to_owned();
-        let Some((generation, target)) = self.store.records().wanted(&name, &self.record.id)? else {
-            // Somebody removed the record by hand: nothing of the instance may stay.
-            self.record.target = Target::ForcedDown;
-            self.seen = Some(version);
-            return Ok(());
-        };
-        if generation != self.record.generation {
-            tracing::info!(generation, ?target, "what is wanted has changed");
-            if let Some(new) = self.store.records().instance(&name)? {
-                if new.plan != self.record.plan {
-                    self.follow_plan(new.plan);
-                }
-                self.record.generation = new.generation;
-            }
-            self.try_again();
-            self.scales = self.store.records().scales(&name)?;
-            self.ports = self.store.records().ports(&name)?;
-            self.take_in_new_tasks()?;
-        }
-        self.record.target = target;
-        self.seen = Some(version);
-        Ok(())
-    }
-
-    /// Somebody wants something: what was given up gets another chance.
-    fn try_again(&mut self) {
-        if self.record.blocked.take().is_some() {
-            self.record_changed = true;
-        }
-        for task in self
-            .tasks
-            .values_mut()
-            .filter(|task| matches!(task.phase, Phase::GivenUp))
-        {
-            task.phase = Phase::Idle;
-            task.failures = 0;
-            task.streak = 0;
-        }
-    }
-
-    /// Changes to another plan; environments are prepared anew.
-    fn follow_plan(&mut self, plan: Plan) {
-        if plan.environments != self.record.plan.environments {
-            self.prepared = None;
-            self.cancel_preparation();
-        }
-        self.record.plan = plan;
-        self.record_changed = true;
-        if let Err(error) = self.lay_out() {
-            tracing::warn!(%error, "files of the new plan could not be written");
-        }
-    }
-
-    /// Tasks that a command added to the store.
-    fn take_in_new_tasks(&mut self) -> Result<(), StoreError> {
-        for record in self.store.records().tasks(self.record.name.as_str())? {
-            self.tasks
-                .entry((record.role.clone(), record.index))
-                .or_insert_with(|| Task::new(record));
-        }
-        Ok(())
     }
 
     /// Makes the instance's tasks what they should be.
@@ -472,6 +366,7 @@ impl Supervisor {
             } => self.answered(&question, &askers, &answer, now),
             Event::Drained { key, start_id, left } => self.drained(&key, &start_id, left, now),
             Event::Loads { role, loads } => self.choose_to_retire(&role, loads),
+            Event::Away(directory) => self.found_away(directory),
             Event::Preparing(line) => {
                 if self.preparation.is_some() {
                     self.set_preparing(Some(line));
@@ -492,52 +387,10 @@ impl Supervisor {
         }
     }
 
-    /// Rotates logs and looks at the disk.
-    fn keep_house(&mut self, now: Instant) {
-        if now < self.housekeeping_at {
-            return;
-        }
-        self.housekeeping_at = now + HOUSEKEEPING;
-        let logs: Vec<PathBuf> = self
-            .tasks
-            .values()
-            .map(|task| self.files.log(&task.record.name()))
-            .collect();
-        let mut lost = None;
-        for path in logs.iter().chain(std::iter::once(&self.files.supervisor_log())) {
-            match super::logs::rotate(path, LOG_LIMIT, LOGS_KEPT) {
-                Ok(super::logs::Rotation::CutWithoutCopy { lost: bytes }) => {
-                    lost = Some(format!(
-                        "the disk is full: {bytes} bytes of `{}` were dropped",
-                        path.display()
-                    ));
-                }
-                Ok(super::logs::Rotation::OlderDropped(_)) => {
-                    lost = Some(format!(
-                        "the disk is full: older logs of `{}` were dropped",
-                        path.display()
-                    ));
-                }
-                Ok(_) => {}
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => tracing::warn!(path = %path.display(), %error, "the log could not be rotated"),
-            }
-        }
-        if let Some(lost) = lost {
-            self.notes.insert("logs", lost);
-        }
-        self.cgroups_left.retain(|cgroup| cgroup.remove().is_err());
-        match super::disk_is_full(self.files.root()) {
-            Some(full) => {
-                self.notes.insert("disk", full);
-            }
-            None => {
-                self.notes.remove("disk");
-            }
-        }
-        let notes: Vec<String> = self.notes.values().cloned().collect();
-        if notes != self.record.notes {
-            self.record.notes = notes;
+    /// Passes the notes on to who asks for the status.
+    fn publish_notes(&mut self) {
+        if !self.notes.values().eq(&self.record.notes) {
+            self.record.notes = self.notes.values().cloned().collect();
             self.record_changed = true;
         }
     }
@@ -613,63 +466,6 @@ impl Supervisor {
         // Never busy: a moment in the past that nobody acted upon is looked at again a little later.
         wake.max(now + Duration::from_millis(5))
     }
-}
-
-/// The endpoints of a plan whose ports are known, with the role that listens.
-pub(crate) fn endpoints(plan: &Plan, ports: &[PortRecord], files: &InstancePaths) -> Vec<(Name, Endpoint)> {
-    plan.endpoints
-        .iter()
-        .filter_map(|endpoint| {
-            let port = ports
-                .iter()
-                .find(|port| port.role == endpoint.role && port.name == endpoint.port)?;
-            let token_file = endpoint
-                .token
-                .as_ref()
-                .map(|secret| files.secret(secret.as_str()));
-            Some((
-                endpoint.role.clone(),
-                Endpoint {
-                    name: endpoint.name.clone(),
-                    scheme: endpoint.scheme.clone(),
-                    host: reachable(&port.host).to_owned(),
-                    port: port.port,
-                    path: endpoint.path.clone(),
-                    token_file,
-                },
-            ))
-        })
-        .collect()
-}
-
-/// The user's environment as it was when the instance was brought up; this process's own when that is lost.
-fn read_environment(path: &Path) -> BTreeMap<OsString, OsString> {
-    let stored = std::fs::read(path)
-        .ok()
-        .and_then(|bytes| serde_json::from_slice::<BTreeMap<String, String>>(&bytes).ok());
-    match stored {
-        Some(stored) => stored
-            .into_iter()
-            .map(|(name, value)| (name.into(), value.into()))
-            .collect(),
-        None => std::env::vars_os().collect(),
-    }
-}
-
-/// Writes a new secret: 256 random bits as hexadecimal digits, readable by the user alone from the start.
-fn write_secret(path: &Path) -> std::io::Result<()> {
-    use std::{io::Write, os::unix::fs::OpenOptionsExt};
-    let bytes: [u8; 32] = rand::random();
-    let partial = path.with_extension("new");
-    let mut file = File::options()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&partial)?;
-    file.write_all(hex::encode(bytes).as_bytes())?;
-    drop(file);
-    std::fs::rename(&partial, path)
 }
 
 /// Words for a task that waits.

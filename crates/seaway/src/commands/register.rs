@@ -244,16 +244,18 @@ async fn each<F: Future<Output = Told>>(
             output::say(&format!("error: {place}{reason}{hint}"));
         }
     }
-    let lines = || {
-        let done = report.directories.iter().filter(|told| told.done).map(|told| {
+    let lines: Vec<String> = report
+        .directories
+        .iter()
+        .filter(|told| told.done)
+        .map(|told| {
             let until = told.expires_at.map_or_else(String::new, |until| {
                 format!(" until {}", until.strftime("%Y-%m-%dT%H:%M:%SZ"))
             });
             format!("{} is {done} {}{until}", entry.name, told.directory)
-        });
-        done.collect::<Vec<_>>().join("\n")
-    };
-    let text = lines();
+        })
+        .collect();
+    let text = lines.join("\n");
     if format != OutputFormat::Table || !text.is_empty() {
         output::emit(format, &report, || text)?;
     }

@@ -103,7 +103,8 @@ pub(crate) async fn run(arguments: UpArguments, platform: &LocalPlatform) -> Out
         "\nCtrl-C takes it down. `seaway status {0}` and `seaway logs {0}` show more.",
         one_name(&names)
     ));
-    stay(platform, &names, &own, &mut interrupts).await
+    let notes = settled.into_iter().flat_map(notes_of).collect();
+    stay(platform, &names, &own, notes, &mut interrupts).await
 }
 
 /// Why not every instance is ready, if so.
@@ -144,6 +145,9 @@ fn report(settled: &[InstanceStatus], format: OutputFormat, seconds: f32) -> Res
             let query = token.map_or_else(String::new, |token| format!("?token={token}"));
             output::print(&format!("  {name:width$}   {}{query}", endpoint.url))?;
         }
+        for note in &status.notes {
+            output::say(&format!("note: {note}"));
+        }
     }
     Ok(())
 }
@@ -154,11 +158,18 @@ fn read_token(file: &Path) -> Option<String> {
         .map(|token| token.trim().to_owned())
 }
 
-/// Stays until interrupted, and says when something changes.
+/// The notes of an instance, each with its name.
+fn notes_of(status: InstanceStatus) -> impl Iterator<Item = (Name, String)> {
+    let name = status.name;
+    status.notes.into_iter().map(move |note| (name.clone(), note))
+}
+
+/// Stays until interrupted, and says when something changes. These notes were said already.
 async fn stay(
     platform: &LocalPlatform,
     names: &[Name],
     own: &[Name],
+    mut noted: Vec<(Name, String)>,
     interrupts: &mut Interrupts,
 ) -> Outcome {
     let mut said: Vec<(Name, State, String)> = Vec::new();
@@ -203,6 +214,11 @@ async fn stay(
             }
         }
         said = now;
+        let notes: Vec<(Name, String)> = all.into_iter().flat_map(notes_of).collect();
+        for (name, note) in notes.iter().filter(|note| !noted.contains(note)) {
+            output::say(&format!("{name}: note: {note}"));
+        }
+        noted = notes;
     }
 }
 

@@ -5,10 +5,15 @@
 //! is left in it.
 
 #![cfg(target_os = "linux")]
-// Clippy takes the helpers of integration tests for production code.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "Clippy takes the helpers of integration tests for production code"
+)]
 
 mod agent;
+mod announced;
 mod arkouda_flags;
 mod attached;
 mod cluster;

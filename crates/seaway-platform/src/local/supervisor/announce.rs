@@ -1,17 +1,30 @@
 //! Keeping the directories at what is true.
 
-use seaway_discovery::{DirectoryState, Entry};
-use seaway_model::{Endpoint, status::AnnouncementStatus};
+use std::sync::Arc;
 
-use super::{Supervisor, endpoints};
+use futures_util::future::join_all;
+use seaway_discovery::{Announcer, Defaults, Directory, DirectoryState, Entry};
+use seaway_model::{Endpoint, discovery::DirectorySpec, status::AnnouncementStatus};
+use tokio::time::timeout;
+
+use super::{Supervisor, WITHDRAW_WITHIN, reach::Reach};
+use crate::local::endpoints::{self, Bound};
+
+/// Opens the directories of a plan.
+pub(super) fn open(
+    specs: &[DirectorySpec],
+    defaults: &Defaults,
+) -> Result<Vec<Arc<dyn Directory>>, seaway_discovery::Error> {
+    specs
+        .iter()
+        .map(|spec| seaway_discovery::open(spec, defaults).map(Arc::from))
+        .collect()
+}
 
 impl Supervisor {
     /// Keeps the directories at what is true: endpoints whose task answers, from the first time that the whole
     /// instance was ready.
     pub(super) fn announce(&mut self) {
-        if self.plan().discovery.is_empty() {
-            return;
-        }
         let endpoints = if self.record.was_ready {
             self.ready_endpoints()
         } else {
@@ -37,9 +50,64 @@ impl Supervisor {
         }
     }
 
+    /// Goes over to the directories of a plan that changed: the instance leaves those that the plan does not name any
+    /// more, and those that it still names keep what they have.
+    pub(super) async fn follow_directories(&mut self) {
+        if self.directories == self.plan().discovery {
+            return;
+        }
+        let wanted = self.plan().discovery.clone();
+        let directories = match open(&wanted, &self.defaults) {
+            Ok(directories) => directories,
+            Err(error) => {
+                // The command that changed the plan has opened them; the next one that does makes this good.
+                self.notes
+                    .insert("directories", format!("it cannot be announced: {error}"));
+                return;
+            }
+        };
+        self.notes.remove("directories");
+        let before = std::mem::replace(&mut self.announcer, Announcer::sharing(directories));
+        let left: Vec<Arc<dyn Directory>> = self
+            .directories
+            .iter()
+            .zip(before.directories())
+            .filter(|(spec, _)| !wanted.contains(spec))
+            .map(|(_, directory)| Arc::clone(directory))
+            .collect();
+        // What it has under way ends here, so that it cannot come after the withdrawal.
+        drop(before);
+        self.directories = wanted;
+        self.reach = Reach::default();
+        let announced = std::mem::take(&mut self.announced);
+        let Some(entry) = self.entry(announced) else {
+            return;
+        };
+        let withdrawals = left.iter().map(|directory| async {
+            let directory_name = directory.describe();
+            match timeout(WITHDRAW_WITHIN, directory.withdraw(&entry)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    tracing::warn!(directory = directory_name, %error, "could not be withdrawn");
+                }
+                Err(_) => tracing::warn!(
+                    directory = directory_name,
+                    "could not be withdrawn: no answer in time"
+                ),
+            }
+        });
+        join_all(withdrawals).await;
+    }
+
     pub(super) fn tell_directories(&mut self, endpoints: Vec<Endpoint>) {
+        if let Some(entry) = self.entry(endpoints) {
+            self.announcer.announce(entry);
+        }
+    }
+
+    fn entry(&self, endpoints: Vec<Endpoint>) -> Option<Entry> {
         // The incarnation owns the entry: a supervisor that takes over takes the entry over with the rest.
-        let Ok(owner) = self.record.id.parse() else { return };
+        let owner = self.record.id.parse().ok()?;
         let mut entry = Entry::new(
             self.record.name.clone(),
             self.plan().kind.clone(),
@@ -47,19 +115,22 @@ impl Supervisor {
             endpoints,
         );
         entry.labels.clone_from(&self.plan().labels);
-        self.announcer.announce(entry);
+        Some(entry)
     }
 
     fn ready_endpoints(&self) -> Vec<Endpoint> {
-        endpoints(self.plan(), &self.ports, &self.files)
-            .into_iter()
-            .filter(|(role, _)| {
+        self.bound_endpoints()
+            .filter(|bound| {
                 self.tasks
                     .values()
-                    .any(|task| task.record.role == *role && task.is_ready())
+                    .any(|task| task.record.role == bound.role && task.is_ready())
             })
-            .map(|(_, endpoint)| endpoint)
+            .map(Bound::for_directories)
             .collect()
+    }
+
+    pub(super) fn bound_endpoints(&self) -> impl Iterator<Item = Bound> {
+        endpoints::bound(self.plan(), &self.ports, &self.files).into_iter()
     }
 }
 

@@ -12,7 +12,7 @@ use seaway_model::{
 };
 use thiserror::Error;
 
-use crate::local::{paths::InstancePaths, python::Prepared, store::PortRecord};
+use crate::local::{endpoints::reachable, paths::InstancePaths, python::Prepared, store::PortRecord};
 
 /// Why a reference of the plan leads nowhere.
 #[derive(Debug, Error)]
@@ -38,15 +38,6 @@ pub(crate) struct Context<'a> {
     pub(crate) environment: &'a BTreeMap<OsString, OsString>,
     /// The Python environments, by the plan's names.
     pub(crate) prepared: &'a BTreeMap<Name, Prepared>,
-}
-
-/// The address under which a bound port is reached from this machine.
-pub(crate) fn reachable(host: &str) -> &str {
-    match host {
-        "0.0.0.0" => "127.0.0.1",
-        "::" => "::1",
-        other => other,
-    }
 }
 
 /// `host:port` with brackets where needed.

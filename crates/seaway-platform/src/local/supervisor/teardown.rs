@@ -18,7 +18,7 @@ impl Supervisor {
     /// One step of taking the instance down; whether it is gone.
     pub(super) async fn take_down(&mut self, now: Instant) -> bool {
         self.cancel_preparation();
-        if !self.plan().discovery.is_empty() && !self.withdrawn {
+        if !self.withdrawn {
             if self.announced.is_empty() {
                 // An earlier supervisor may have announced what this one never did.
                 self.tell_directories(Vec::new());

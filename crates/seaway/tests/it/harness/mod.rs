@@ -5,6 +5,7 @@ mod command;
 mod fake;
 mod home;
 mod http;
+mod network;
 pub(crate) mod processes;
 mod python;
 mod reaper;
@@ -22,6 +23,7 @@ pub(crate) use self::{
     fake::{Fake, folder_with_programs},
     home::{Heavy, Home, Status},
     http::{Store, get, is_free},
+    network::Network,
     python::{Conversation, python, script},
     snapshots::{filters, without_numbers},
 };
