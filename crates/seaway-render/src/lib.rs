@@ -5,3 +5,4 @@
 //! ways to write it down. So what is rendered and what is run are the same.
 
 pub mod kubernetes;
+pub mod manifests;

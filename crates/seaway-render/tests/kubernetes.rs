@@ -212,3 +212,24 @@ fn what_cannot_be_is_refused_and_the_field_is_named() {
     insta::assert_snapshot!(refused("{data: [{name: a, path: /home/me/data}]}"), @"spec.data[0].volume: pods do not see the directory `/home/me/data` of this machine; say which volume a cluster has there, for example `volume: {nfs: {server: 10.0.0.1}}` or `volume: {claim: {size: 10Gi}}`");
     insta::assert_snapshot!(refused("{kubernetes: {pods: {template: {spec: {containers: [{image: a}]}}}}}"), @"spec.kubernetes.pods.template.spec.containers[0]: an element needs its `name`");
 }
+
+#[test]
+fn manifests_are_the_objects() {
+    let objects = all(EVERYTHING);
+    let stream = seaway_render::manifests::stream(&objects).unwrap();
+    let read: Vec<Value> = stream
+        .split("---\n")
+        .filter(|text| !text.is_empty())
+        .map(|text| serde_saphyr::from_str(text).unwrap())
+        .collect();
+    assert_eq!(
+        read,
+        objects
+            .iter()
+            .map(|object| object.body.clone())
+            .collect::<Vec<_>>()
+    );
+    let files = seaway_render::manifests::files(&objects).unwrap();
+    assert_eq!(files[0].0, "00-configmap-lab-seaway.yaml");
+    assert_eq!(files.len(), objects.len());
+}

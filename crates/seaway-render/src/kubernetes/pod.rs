@@ -119,7 +119,7 @@ impl Scope<'_> {
                 "fsGroup": USER,
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
-            "containers": [self.engine(role, volumes.mounts)?],
+            "containers": [self.engine(role, &volumes.mounts)?],
             "volumes": volumes.volumes,
         });
         if !initial.is_empty() {
@@ -153,7 +153,7 @@ impl Scope<'_> {
         Ok(pod)
     }
 
-    fn engine(&self, role: &Role, mounts: Vec<Value>) -> Result<Value, RenderError> {
+    fn engine(&self, role: &Role, mounts: &[Value]) -> Result<Value, RenderError> {
         let kubernetes = &self.plan.kubernetes;
         let image = kubernetes.image.as_ref().or(role.image.as_ref());
         let image = image.ok_or_else(|| RenderError::NoImage(role.name.clone()))?;

@@ -7,7 +7,7 @@ use seaway_model::{
     document::{ClaimVolume, VolumeSpec},
     plan::{Reference, Role},
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
     RenderError, Scope, object_name,
@@ -25,8 +25,10 @@ pub(super) struct Volumes {
 }
 
 impl Volumes {
-    fn add(&mut self, name: &str, path: &str, read_only: bool, source: (&str, Value)) {
-        self.volumes.push(json!({"name": name, source.0: source.1}));
+    fn add(&mut self, name: &str, path: &str, read_only: bool, (kind, source): (&str, Value)) {
+        let mut volume = Map::from_iter([("name".to_owned(), name.into())]);
+        volume.insert(kind.to_owned(), source);
+        self.volumes.push(volume.into());
         let mut mount = json!({"name": name, "mountPath": path});
         if read_only {
             mount["readOnly"] = true.into();
