@@ -97,10 +97,12 @@ pub fn plan(metadata: &Metadata, spec: &DaskSpec) -> Result<Plan, TemplateError>
                 name: data.name.clone(),
                 path: data.path.clone(),
                 read_only: data.read_only,
+                volume: data.volume.clone(),
             })
             .collect(),
         busy: Some(busy()),
         discovery: spec.discovery.clone(),
+        kubernetes: spec.kubernetes.clone(),
     })
 }
 
@@ -117,6 +119,12 @@ fn environment(spec: &DaskSpec) -> PythonEnvironment {
             .map(str::to_owned)
             .to_vec(),
     })
+}
+
+/// The image of all roles: the user's, else that of this release.
+fn image(spec: &DaskSpec) -> String {
+    let own = || concat!("seaway-dask:", env!("CARGO_PKG_VERSION")).to_owned();
+    spec.kubernetes.image.clone().unwrap_or_else(own)
 }
 
 fn scheduler(spec: &DaskSpec) -> Result<Role, TemplateError> {
@@ -147,6 +155,7 @@ fn scheduler(spec: &DaskSpec) -> Result<Role, TemplateError> {
         replicas: 1,
         scalable: false,
         after: Vec::new(),
+        image: Some(image(spec)),
         environment: Some(PYTHON),
         command,
         env,
@@ -223,6 +232,7 @@ fn worker(spec: &DaskSpec) -> Result<Role, TemplateError> {
         scalable: true,
         // A worker waits for its scheduler by itself, so both start at the same time.
         after: vec![Dependency::Assigned(SCHEDULER)],
+        image: Some(image(spec)),
         environment: Some(PYTHON),
         command,
         env,
@@ -283,6 +293,7 @@ fn notebook(spec: &DaskSpec, notebook: &NotebookSpec) -> Result<Role, TemplateEr
         replicas: 1,
         scalable: false,
         after: vec![Dependency::Assigned(SCHEDULER)],
+        image: Some(image(spec)),
         environment: Some(PYTHON),
         command,
         env,

@@ -36,10 +36,15 @@ pub enum LifecycleError {
     Document(#[from] serde_json::Error),
 }
 
-/// Makes a document ready for a platform: relative paths are those of the folder that the document is in, and a
-/// notebook without a directory of its own shows the folder that the user is in.
+/// Makes a document ready for a platform: relative paths are those of the folder that the document is in, and on the
+/// user's machine a notebook without a directory of its own shows the folder that the user is in.
 #[must_use]
-pub fn place(document: &Document, base: &Path, working_directory: &Path, home: Option<&Path>) -> Document {
+pub fn place(
+    document: &Document,
+    base: &Path,
+    working_directory: Option<&Path>,
+    home: Option<&Path>,
+) -> Document {
     let mut placed = document.clone();
     placed.for_each_path(&mut |path| {
         let expanded = match (path.strip_prefix("~"), home) {
@@ -52,7 +57,9 @@ pub fn place(document: &Document, base: &Path, working_directory: &Path, home: O
             base.join(expanded)
         };
     });
-    placed.set_default_notebook_directory(working_directory);
+    if let Some(directory) = working_directory {
+        placed.set_default_notebook_directory(directory);
+    }
     placed
 }
 

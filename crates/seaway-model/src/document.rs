@@ -17,6 +17,7 @@ mod check;
 mod common;
 mod dask;
 mod error;
+mod kubernetes;
 mod node;
 mod overrides;
 mod paths;
@@ -35,6 +36,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser::Serialize
 pub use common::{DataSpec, EndpointSpec, Metadata, Resources};
 pub use dask::{DaskSpec, NotebookSpec, PythonSpec, SchedulerSpec, WorkersSpec};
 pub use error::{DocumentError, DocumentErrors};
+pub use kubernetes::{
+    AccessMode, ClaimVolume, EmptyDirVolume, HostPathVolume, KubernetesSpec, MountSpec, NamedVolume,
+    NfsVolume, PodSpec, PullPolicy, ServiceType, VolumeSpec,
+};
 pub use overrides::{Override, SET_ALIASES};
 pub use preset::{PRESETS, preset};
 pub use schema::schema;

@@ -24,7 +24,11 @@ pub use self::{
     validate::PlanError,
 };
 pub use crate::document::Resources;
-use crate::{Name, Period, discovery::DirectorySpec};
+use crate::{
+    Name, Period,
+    discovery::DirectorySpec,
+    document::{KubernetesSpec, VolumeSpec},
+};
 
 /// What one instance consists of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -59,6 +63,9 @@ pub struct Plan {
     /// Where the endpoints are announced.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub discovery: Vec<DirectorySpec>,
+    /// How it runs on Kubernetes; for that platform and for rendering alone.
+    #[serde(default, skip_serializing_if = "KubernetesSpec::is_default")]
+    pub kubernetes: KubernetesSpec,
 }
 
 /// One kind of process in an instance.
@@ -75,6 +82,9 @@ pub struct Role {
     /// What must be so before a task of this role starts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub after: Vec<Dependency>,
+    /// The container image with the role's programs, for platforms that run containers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
     /// The environment (see [`Plan::environments`]) whose programs the command finds first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<Name>,
@@ -200,6 +210,9 @@ pub struct DataDirectory {
     /// Whether tasks are not meant to write to it.
     #[serde(default)]
     pub read_only: bool,
+    /// The volume that a cluster has there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume: Option<VolumeSpec>,
 }
 
 /// A Python environment: one to be made, or one that the user has.
@@ -289,12 +302,14 @@ impl Role {
         self.ports.iter().find(|port| port.name.as_str() == name)
     }
 
-    /// A digest of everything that a running task was started with. Two plans whose roles have the same digest
-    /// need no restart when one follows the other; the number of replicas is not part of it.
+    /// A digest of everything that a running process was started with. Two plans whose roles have the same digest
+    /// need no restart when one follows the other; the number of replicas is not part of it, nor is the image, which
+    /// a process does not have.
     #[must_use]
     pub fn revision(&self, plan: &Plan) -> String {
         let mut role = self.clone();
         role.replicas = 0;
+        role.image = None;
         let environment = role
             .environment
             .as_ref()

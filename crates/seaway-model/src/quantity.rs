@@ -310,6 +310,13 @@ quantity!(
 );
 
 impl Memory {
+    /// So many MiB; at least one.
+    #[must_use]
+    pub const fn from_mebibytes(amount: u16) -> Self {
+        let amount = if amount == 0 { 1 } else { amount as u64 };
+        Self(amount << 20)
+    }
+
     /// The amount in bytes.
     #[must_use]
     pub const fn bytes(self) -> u64 {
@@ -328,6 +335,12 @@ impl Memory {
 }
 
 impl Cpu {
+    /// So many thousandths of a core; at least one.
+    #[must_use]
+    pub const fn from_millis(amount: u16) -> Self {
+        Self(if amount == 0 { 1 } else { amount as u64 })
+    }
+
     /// The amount in thousandths of a core.
     #[must_use]
     pub const fn millis(self) -> u64 {

@@ -10,6 +10,7 @@ use crate::commands::{
     doctor::KubernetesArguments,
     rbac::RbacArguments,
     register::{DeregisterCommand, RegisterCommand},
+    render::RenderArguments,
     run::RunArguments,
 };
 
@@ -52,6 +53,8 @@ pub(crate) enum Command {
     Scale(ScaleArguments),
     /// Show what would be started, without starting it.
     Plan(PlanArguments),
+    /// Write what would be made on a cluster as files.
+    Render(RenderArguments),
     /// Print the JSON Schema of instance documents.
     Schema(SchemaArguments),
     /// Run a command, and announce its endpoints while it is ready.

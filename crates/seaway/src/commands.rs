@@ -11,6 +11,7 @@ pub(crate) mod plan;
 pub(crate) mod rbac;
 pub(crate) mod reference;
 pub(crate) mod register;
+pub(crate) mod render;
 pub(crate) mod run;
 pub(crate) mod scale;
 pub(crate) mod schema;

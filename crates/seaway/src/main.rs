@@ -62,6 +62,7 @@ async fn dispatch(command: Command) -> Outcome {
         Command::Describe(arguments) => commands::describe::run(arguments, &platform()?).await,
         Command::Scale(arguments) => commands::scale::run(arguments, &platform()?).await,
         Command::Plan(arguments) => commands::plan::run(&arguments, &platform()?),
+        Command::Render(arguments) => commands::render::run(&arguments),
         Command::Schema(arguments) => commands::schema::run(&arguments),
         Command::Run(arguments) => commands::run::run(*arguments, &paths()?.state).await,
         Command::Agent(arguments) => commands::agent::run(*arguments, &paths()?.state).await,

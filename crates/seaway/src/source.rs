@@ -45,15 +45,28 @@ pub(crate) fn read(file: &Path) -> Result<Vec<Document>, Failure> {
 /// The documents asked for, placed: with overrides, and with paths that do not depend on where they are used.
 pub(crate) fn documents(arguments: &SourceArguments) -> Result<Vec<Document>, Failure> {
     let working_directory = std::env::current_dir()?;
+    placed(arguments, &working_directory, Some(&working_directory))
+}
+
+/// The same for a cluster, which does not have the folder that the user is in.
+pub(crate) fn documents_for_cluster(arguments: &SourceArguments) -> Result<Vec<Document>, Failure> {
+    placed(arguments, &std::env::current_dir()?, None)
+}
+
+fn placed(
+    arguments: &SourceArguments,
+    working_directory: &Path,
+    notebooks: Option<&Path>,
+) -> Result<Vec<Document>, Failure> {
     let (documents, base) = match (&arguments.preset, &arguments.file) {
         (_, Some(file)) => {
             let folder = match file.parent() {
                 Some(parent) if file.as_os_str() != "-" => working_directory.join(parent),
-                _ => working_directory.clone(),
+                _ => working_directory.to_owned(),
             };
             (read(file)?, folder)
         }
-        (Some(name), None) => (vec![from_preset(name)?], working_directory.clone()),
+        (Some(name), None) => (vec![from_preset(name)?], working_directory.to_owned()),
         (None, None) => return Err(Failure::new(USAGE, "a preset or a file is needed")),
     };
     let mut overrides = arguments
@@ -82,7 +95,7 @@ pub(crate) fn documents(arguments: &SourceArguments) -> Result<Vec<Document>, Fa
             Ok(seaway_lifecycle::place(
                 &changed,
                 &base,
-                &working_directory,
+                notebooks,
                 home.as_deref(),
             ))
         })

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt, path::PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
+use super::kubernetes::VolumeSpec;
 use crate::{Cpu, Memory, Name};
 
 /// What an instance is called, and what others want to remember of it.
@@ -41,18 +42,21 @@ impl Resources {
     }
 }
 
-/// A directory of this machine that the tasks of the instance see.
+/// A directory with data that the tasks of the instance see.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DataSpec {
     /// What the tasks call it; unique in the instance.
     pub name: Name,
-    /// The directory on this machine.
+    /// Where the tasks see it: a directory of this machine, or the place where a container has the volume.
     #[schemars(length(min = 1))]
     pub path: PathBuf,
     /// Whether the tasks may only read it.
     #[serde(default)]
     pub read_only: bool,
+    /// The volume that a cluster has there; a platform without volumes of its own uses the directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume: Option<VolumeSpec>,
 }
 
 /// Where a named port of the instance listens.

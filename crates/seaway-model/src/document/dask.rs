@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, path::PathBuf};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::common::{Bounded, DataSpec, EndpointSpec, Resources};
+use super::{
+    common::{Bounded, DataSpec, EndpointSpec, Resources},
+    kubernetes::KubernetesSpec,
+};
 use crate::{Name, discovery::DirectorySpec};
 
 /// What a Dask instance is made of. Everything has a default.
@@ -37,6 +40,9 @@ pub struct DaskSpec {
     /// Where the endpoints are announced.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub discovery: Vec<DirectorySpec>,
+    /// How it runs on Kubernetes; passed over elsewhere.
+    #[serde(skip_serializing_if = "KubernetesSpec::is_default")]
+    pub kubernetes: KubernetesSpec,
 }
 
 impl DaskSpec {
@@ -44,7 +50,7 @@ impl DaskSpec {
     pub const ENDPOINTS: [&'static str; 3] = ["client", "dashboard", "notebook"];
 
     /// The keys of the spec, for whoever writes one of them outside of it.
-    pub(super) const KEYS: [&'static str; 8] = [
+    pub(super) const KEYS: [&'static str; 9] = [
         "python",
         "scheduler",
         "workers",
@@ -53,6 +59,7 @@ impl DaskSpec {
         "env",
         "endpoints",
         "discovery",
+        "kubernetes",
     ];
 }
 

@@ -167,11 +167,23 @@ impl Template {
     }
 
     /// The text with every reference replaced by what `lookup` answers.
-    pub fn resolve<E>(&self, mut lookup: impl FnMut(&Reference) -> Result<String, E>) -> Result<String, E> {
+    pub fn resolve<E>(&self, lookup: impl FnMut(&Reference) -> Result<String, E>) -> Result<String, E> {
+        fn plain(text: &str) -> Cow<'_, str> {
+            Cow::Borrowed(text)
+        }
+        self.resolve_quoted(plain, lookup)
+    }
+
+    /// The same for a reader that replaces references of its own: `quote` makes plain text safe from it.
+    pub fn resolve_quoted<E>(
+        &self,
+        quote: impl Fn(&str) -> Cow<'_, str>,
+        mut lookup: impl FnMut(&Reference) -> Result<String, E>,
+    ) -> Result<String, E> {
         let mut text = String::new();
         for part in &self.0 {
             match part {
-                Part::Text(literal) => text.push_str(literal),
+                Part::Text(literal) => text.push_str(&quote(literal)),
                 Part::Reference(reference) => text.push_str(&lookup(reference)?),
             }
         }

@@ -6,6 +6,7 @@ fn role(name: &'static str, command: &str) -> Role {
         replicas: 1,
         scalable: false,
         after: Vec::new(),
+        image: None,
         environment: None,
         command: command.split(' ').map(|word| word.parse().unwrap()).collect(),
         env: BTreeMap::new(),
@@ -44,6 +45,7 @@ fn plan(roles: Vec<Role>) -> Plan {
         data: Vec::new(),
         busy: None,
         discovery: Vec::new(),
+        kubernetes: KubernetesSpec::default(),
     }
 }
 

@@ -141,7 +141,7 @@ impl Plan {
                 }
             }
         }
-        for template in templates(role) {
+        for template in role.templates() {
             for reference in template.references() {
                 self.validate_reference(role, reference)?;
             }
@@ -196,24 +196,27 @@ fn missing(role: &Role, what: &'static str, name: &Name) -> PlanError {
     }
 }
 
-/// Every template of a role.
-fn templates(role: &Role) -> impl Iterator<Item = &Template> {
-    let check: Box<dyn Iterator<Item = &Template>> = match &role.ready.check {
-        Check::Command(command) => Box::new(command.iter()),
-        Check::Http(http) => Box::new(http.expect.iter().flat_map(|expect| expect.select.iter())),
-        Check::Running | Check::Tcp(_) => Box::new(std::iter::empty()),
-    };
-    let drain = role.drain.iter().flat_map(|drain| {
-        drain
-            .work
+impl Role {
+    /// Every template of the role.
+    pub fn templates(&self) -> impl Iterator<Item = &Template> {
+        let role = self;
+        let check: Box<dyn Iterator<Item = &Template>> = match &role.ready.check {
+            Check::Command(command) => Box::new(command.iter()),
+            Check::Http(http) => Box::new(http.expect.iter().flat_map(|expect| expect.select.iter())),
+            Check::Running | Check::Tcp(_) => Box::new(std::iter::empty()),
+        };
+        let drain = role.drain.iter().flat_map(|drain| {
+            drain
+                .work
+                .iter()
+                .chain(&drain.sole)
+                .chain(&drain.weight)
+                .chain(std::iter::once(&drain.release_body))
+        });
+        role.command
             .iter()
-            .chain(&drain.sole)
-            .chain(&drain.weight)
-            .chain(std::iter::once(&drain.release_body))
-    });
-    role.command
-        .iter()
-        .chain(role.env.values())
-        .chain(check)
-        .chain(drain)
+            .chain(role.env.values())
+            .chain(check)
+            .chain(drain)
+    }
 }

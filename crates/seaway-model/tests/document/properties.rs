@@ -123,6 +123,7 @@ prop_compose! {
                 name: name.parse().unwrap(),
                 path: "/a".into(),
                 read_only: enabled,
+                volume: None,
             })
             .collect();
         document
