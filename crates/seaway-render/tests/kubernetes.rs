@@ -209,7 +209,7 @@ fn the_inventory_tells_what_the_instance_is() {
 #[test]
 fn what_cannot_be_is_refused_and_the_field_is_named() {
     let refused = |spec: &str| rendered(spec).unwrap_err().to_string();
-    insta::assert_snapshot!(refused("{data: [{name: a, path: /home/me/data}]}"), @"spec.data[0].volume: pods do not see the directory `/home/me/data` of this machine; say which volume a cluster has there, for example `volume: {nfs: {server: 10.0.0.1}}` or `volume: {claim: {size: 10Gi}}`");
+    insta::assert_snapshot!(refused("{data: [{name: a, path: /srv/data}]}"), @"spec.data[0].volume: pods do not see the directory `/srv/data` of this machine; say which volume a cluster has there, for example `volume: {nfs: {server: 10.0.0.1}}` or `volume: {claim: {size: 10Gi}}`");
     insta::assert_snapshot!(refused("{kubernetes: {pods: {template: {spec: {containers: [{image: a}]}}}}}"), @"spec.kubernetes.pods.template.spec.containers[0]: an element needs its `name`");
 }
 

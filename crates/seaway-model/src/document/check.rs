@@ -1,5 +1,7 @@
 //! What types cannot say: values that do not go together, names that are taken, texts with a form.
 
+mod kubernetes;
+
 use std::{
     collections::{BTreeMap, HashMap},
     net::IpAddr,
@@ -116,6 +118,8 @@ impl<'n> Checker<'n> {
             );
         }
         self.data(&path.key("data"), &spec.data);
+        self.data_volumes(&path.key("data"), &spec.data);
+        self.kubernetes(&path.key("kubernetes"), &spec.kubernetes, &DaskSpec::ROLES);
         self.endpoints(
             &path.key("endpoints"),
             &spec.endpoints,

@@ -49,6 +49,9 @@ impl DaskSpec {
     /// The endpoints a Dask instance has.
     pub const ENDPOINTS: [&'static str; 3] = ["client", "dashboard", "notebook"];
 
+    /// The roles a Dask instance has.
+    pub const ROLES: [&'static str; 3] = ["scheduler", "worker", "notebook"];
+
     /// The keys of the spec, for whoever writes one of them outside of it.
     pub(super) const KEYS: [&'static str; 9] = [
         "python",

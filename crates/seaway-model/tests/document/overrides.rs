@@ -138,7 +138,7 @@ fn refused_by_the_document() {
       |
     1 | worker.replicas=4
       | ^
-    hint: did you mean `workers`? known keys: python, scheduler, workers, notebook, data, env, endpoints, discovery
+    hint: did you mean `workers`? known keys: python, scheduler, workers, notebook, data, env, endpoints, discovery, kubernetes
     "#);
     assert_snapshot!(set(&["spec.workers.replica=4"]), @r#"
     --set:1:14: unknown key `replica` in `spec.workers`

@@ -50,7 +50,8 @@ fn everything_can_be_given() {
     tags: {GPU: 2, SSD: 0.5}
   notebook: {enabled: false, directory: /home/me}
   data:
-    - {name: sales, path: /data/sales, readOnly: true}
+    - {name: sales, path: /data/sales, readOnly: true, volume: {nfs: {server: 10.0.0.1}}}
+    - {name: results, path: /results, volume: {claim: {size: 10Gi, accessModes: [ReadWriteOnce], deleteWithInstance: true}}}
   env: {INT: 007, FLOAT: 1.50, BOOL: True, YES: yes, HEX: 0x1F, EMPTY: "", LONG: 123456789012345678901234567890}
   endpoints:
     client: {port: 8786, host: 0.0.0.0}
@@ -59,6 +60,31 @@ fn everything_can_be_given() {
   discovery:
     - file: {path: /run/seaway, lease: 1m}
     - stdout: {}
+  kubernetes:
+    namespace: science
+    image: registry.example.com/dask:1
+    agentImage: registry.example.com/seaway:1
+    imagePullPolicy: Always
+    imagePullSecrets: [arlregcred]
+    serviceType: NodePort
+    networkPolicy: false
+    scratchSize: 1Gi
+    pods:
+      nodeSelector: {disk: ssd}
+      tolerations: [{key: gpu, operator: Exists, tolerationSeconds: 5}]
+      affinity: {nodeAffinity: {}}
+      serviceAccount: runner
+      priorityClass: high
+      annotations: {a: b}
+      labels: {a: b}
+      volumes:
+        - {name: cache, path: /cache, volume: {emptyDir: {sizeLimit: 1Gi}}}
+        - {name: host, path: /host, readOnly: true, volume: {hostPath: {path: /var}}}
+        - {name: old, path: /old, volume: {claim: {name: old}}}
+        - {name: keys, path: /keys, volume: {secret: {name: keys}}}
+        - {name: settings, path: /settings, volume: {configMap: {name: settings}}}
+    roles:
+      worker: {template: {spec: {hostname: w, shareProcessNamespace: true, terminationGracePeriodSeconds: 5}}}
 "#
         .replace("dashboard: {port: 8786", "dashboard: {port: 8787")
         .as_str(),
@@ -72,6 +98,12 @@ fn everything_can_be_given() {
         spec.discovery.iter().map(DirectorySpec::kind).collect::<Vec<_>>(),
         ["file", "stdout"]
     );
+    let worker = &spec.kubernetes.roles["worker"];
+    assert_eq!(
+        serde_json::to_string(&worker.template).unwrap(),
+        r#"{"spec":{"hostname":"w","shareProcessNamespace":true,"terminationGracePeriodSeconds":5}}"#
+    );
+    assert_eq!(spec.kubernetes.pods.tolerations[0]["tolerationSeconds"], 5);
     // As they were written, and not as a number would be printed.
     let written: Vec<_> = spec
         .env

@@ -200,6 +200,37 @@ fn duplicates() {
 }
 
 #[test]
+fn kubernetes() {
+    assert_snapshot!(spec("  data: [{name: a, path: /a, volume: {claim: {}}}]\n"), @r#"
+    dask.yaml:6:46: `spec.data[0].volume.claim`: it needs a `name` or a `size`
+      |
+    6 |   data: [{name: a, path: /a, volume: {claim: {}}}]
+      |                                              ^
+    hint: `name` is that of a claim that exists; with a `size` Seaway makes one
+    "#);
+    assert_snapshot!(spec("  kubernetes: {roles: {workers: {}}}\n"), @r#"
+    dask.yaml:6:24: `spec.kubernetes.roles`: there is no role `workers`
+      |
+    6 |   kubernetes: {roles: {workers: {}}}
+      |                        ^
+    hint: did you mean `worker`? known roles: scheduler, worker, notebook
+    "#);
+    assert_snapshot!(spec("  kubernetes:\n    pods:\n      volumes: [{name: a, path: b, volume: {secret: {name: a}}}]\n"), @r#"
+    dask.yaml:8:33: `spec.kubernetes.pods.volumes[0].path`: a path in a container begins with `/`
+      |
+    8 |       volumes: [{name: a, path: b, volume: {secret: {name: a}}}]
+      |                                 ^
+    "#);
+    assert_snapshot!(spec("  kubernetes: {imagePullPolicy: Sometimes}\n"), @r#"
+    dask.yaml:6:33: `spec.kubernetes.imagePullPolicy`: unknown value `Sometimes`
+      |
+    6 |   kubernetes: {imagePullPolicy: Sometimes}
+      |                                 ^
+    hint: known values: IfNotPresent, Always, Never
+    "#);
+}
+
+#[test]
 fn unknown_keys() {
     assert_snapshot!(spec("  workers:\n    replica: 4\n"), @r#"
     dask.yaml:7:5: unknown key `replica` in `spec.workers`
@@ -213,7 +244,7 @@ fn unknown_keys() {
       |
     6 |   colour: red
       |   ^
-    hint: known keys: python, scheduler, workers, notebook, data, env, endpoints, discovery
+    hint: known keys: python, scheduler, workers, notebook, data, env, endpoints, discovery, kubernetes
     "#);
     assert_snapshot!(spec("  endpoints:\n    dashbord: {port: 8787}\n"), @r#"
     dask.yaml:7:5: `spec.endpoints`: Dask has no endpoint `dashbord`

@@ -345,7 +345,7 @@ fn places() {
       |
     8 |   a: b
       |   ^
-    hint: known keys: python, scheduler, workers, notebook, data, env, endpoints, discovery
+    hint: known keys: python, scheduler, workers, notebook, data, env, endpoints, discovery, kubernetes
     "#);
     assert_snapshot!(errors(format!("{HEAD}spec:\n  workers:\n    replica: 4\n").replace('\n', "\r\n")), @r#"
     dask.yaml:7:5: unknown key `replica` in `spec.workers`

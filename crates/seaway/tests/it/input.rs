@@ -224,7 +224,7 @@ fn unknown_keys_kinds_and_versions() {
       |
     5 |   worker: {replicas: 2}
       |   ^
-    hint: did you mean `workers`? known keys: python, scheduler, workers, notebook, data, env, endpoints, discovery
+    hint: did you mean `workers`? known keys: python, scheduler, workers, notebook, data, env, endpoints, discovery, kubernetes
     ");
     assert_snapshot!(answer(HEAD.replace("Dask", "Dusk")), @"
     error: bad.yaml:2:7: unknown kind `Dusk`

@@ -29,5 +29,6 @@ mod many;
 mod pods;
 mod reasons;
 mod register;
+mod render;
 mod scale;
 mod secrets;
