@@ -171,18 +171,9 @@ async fn http() -> Place {
     let url = server.url("/entries/{name}");
     let open = move |lease| {
         DirectorySpec::Http(HttpDirectory {
-            url: url.clone(),
             method: HttpMethod::Put,
-            withdraw_method: HttpMethod::Delete,
-            withdraw_url: None,
-            format: seaway_model::discovery::HttpFormat::Json,
-            token_file: None,
-            certificate_file: None,
-            key_file: None,
-            ca_file: None,
-            timeout: None,
-            retries: None,
             lease: Some(Period::from_secs(lease)),
+            ..HttpDirectory::at(url.clone())
         })
     };
     Place::new(open, server)

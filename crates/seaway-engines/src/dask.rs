@@ -510,6 +510,15 @@ mod tests {
     }
 
     #[test]
+    fn the_image_has_what_the_environment_has() {
+        let listed: Vec<&str> = include_str!("../../../images/dask/requirements.txt")
+            .lines()
+            .filter(|line| !line.is_empty() && !line.starts_with('#'))
+            .collect();
+        assert_eq!(listed, super::REQUIREMENTS);
+    }
+
+    #[test]
     fn no_notebook_no_secret() {
         let plan = plan(&document("{notebook: {enabled: false}}")).unwrap();
         assert!(plan.secrets.is_empty());

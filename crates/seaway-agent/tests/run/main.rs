@@ -345,18 +345,10 @@ fn a_directory_that_is_down_holds_nothing_up_and_no_secret_is_told() {
     });
     let mut job = Job::new(place.path(), &["sleep", "600"]);
     job.directories.push(DirectorySpec::Http(HttpDirectory {
-        url: format!("http://{address}/engines/{{name}}"),
         method: seaway_model::discovery::HttpMethod::Put,
-        withdraw_method: seaway_model::discovery::HttpMethod::Delete,
-        withdraw_url: None,
-        format: seaway_model::discovery::HttpFormat::Json,
         token_file: Some(token),
-        certificate_file: None,
-        key_file: None,
-        ca_file: None,
-        timeout: None,
         retries: Some(0),
-        lease: None,
+        ..HttpDirectory::at(format!("http://{address}/engines/{{name}}"))
     }));
     let mut agent = job.start();
     place.announced();

@@ -10,7 +10,7 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
-use seaway_model::discovery::{DirectorySpec, HttpDirectory, HttpFormat, HttpMethod};
+use seaway_model::discovery::{DirectorySpec, HttpDirectory, HttpMethod};
 
 use crate::support::{Job, Place, until};
 
@@ -35,18 +35,9 @@ fn refusing() -> (String, Arc<AtomicUsize>) {
 
 fn http(url: &str) -> DirectorySpec {
     DirectorySpec::Http(HttpDirectory {
-        url: url.into(),
         method: HttpMethod::Put,
-        withdraw_method: HttpMethod::Delete,
-        withdraw_url: None,
-        format: HttpFormat::Json,
-        token_file: None,
-        certificate_file: None,
-        key_file: None,
-        ca_file: None,
-        timeout: None,
         retries: Some(0),
-        lease: None,
+        ..HttpDirectory::at(url.into())
     })
 }
 

@@ -20,8 +20,8 @@ const ROOT: &str = "/seaway";
 pub(super) const FILES: &str = "/seaway/files";
 /// Where the plan's secrets are.
 pub(super) const SECRETS: &str = "/seaway/secrets";
-/// The working directory.
-pub(super) const WORK: &str = "/seaway/work";
+/// The home and the working directory.
+pub(super) const WORK: &str = "/seaway/home";
 /// The directory for temporary data.
 pub(super) const SCRATCH: &str = "/seaway/scratch";
 

@@ -104,20 +104,7 @@ impl HttpOptions {
             usage(format!("{option} http needs --http-url"))
                 .hint("for example --http-url https://directory.example/engines/{name}")
         })?;
-        Ok(HttpDirectory {
-            url,
-            method: HttpMethod::Post,
-            withdraw_method: HttpMethod::Delete,
-            withdraw_url: None,
-            format: HttpFormat::Json,
-            token_file: None,
-            certificate_file: None,
-            key_file: None,
-            ca_file: None,
-            timeout: None,
-            retries: None,
-            lease: None,
-        })
+        Ok(HttpDirectory::at(url))
     }
 
     pub(super) fn apply(&self, spec: &mut HttpDirectory) {

@@ -11,12 +11,12 @@ use std::{
 };
 
 use jiff::Timestamp;
-use rand::{RngExt, SeedableRng, rngs::StdRng, seq::SliceRandom};
+use rand::{RngExt, seq::SliceRandom};
 use seaway_discovery::{Defaults, Directory, Variables};
 use seaway_model::discovery::{ConsulDirectory, DirectorySpec, KubernetesDirectory, RedisDirectory};
 
 use crate::harness::{
-    Heavy, Home, PATIENCE, Running, processes,
+    Heavy, Home, PATIENCE, Running, dice, processes,
     services::{self, Cluster, Service},
     until,
 };
@@ -355,15 +355,6 @@ impl Drop for Observer {
             let _ = thread.join();
         }
     }
-}
-
-fn dice() -> StdRng {
-    let seed = std::env::var("SEAWAY_TEST_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or_else(rand::random);
-    eprintln!("the same again: SEAWAY_TEST_SEED={seed}");
-    StdRng::seed_from_u64(seed)
 }
 
 #[test]

@@ -5,9 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rand::{RngExt, SeedableRng, rngs::StdRng, seq::SliceRandom};
+use rand::{RngExt, seq::SliceRandom};
 
-use crate::harness::{Conversation, Fake, Home, PATIENCE, Status, processes, until};
+use crate::harness::{Conversation, Fake, Home, PATIENCE, Status, dice, processes, until};
 
 /// Time in which an instance is ready again, or reported as failed.
 const RECOVERY: Duration = Duration::from_secs(60);
@@ -18,16 +18,6 @@ enum Victim {
     Worker,
     Scheduler,
     Supervisor,
-}
-
-/// The random choices of a test, printed so that they can be made again.
-fn dice() -> StdRng {
-    let seed = std::env::var("SEAWAY_TEST_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or_else(rand::random);
-    eprintln!("the same again: SEAWAY_TEST_SEED={seed}");
-    StdRng::seed_from_u64(seed)
 }
 
 /// A home with an instance `dask` that is announced in a folder of files.

@@ -18,6 +18,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rand::{SeedableRng, rngs::StdRng};
+
 pub(crate) use self::{
     command::{Invocation, Output, Running},
     fake::{Fake, folder_with_programs},
@@ -27,6 +29,16 @@ pub(crate) use self::{
     python::{Conversation, python, script},
     snapshots::{filters, without_numbers},
 };
+
+/// The random choices of a test, printed so that they can be made again.
+pub(crate) fn dice() -> StdRng {
+    let seed = std::env::var("SEAWAY_TEST_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or_else(rand::random);
+    eprintln!("the same again: SEAWAY_TEST_SEED={seed}");
+    StdRng::seed_from_u64(seed)
+}
 
 /// Time in which anything here happens on a slow machine; what takes longer hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);

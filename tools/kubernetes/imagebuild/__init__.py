@@ -1,0 +1,1 @@
+"""Builds Seaway's container images; see `tools/images --help`."""
