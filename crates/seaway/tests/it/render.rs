@@ -24,10 +24,11 @@ fn the_files_and_the_stream_are_the_same_but_for_the_token() {
             .starts_with(&format!("{} files written to ", files.len())),
         "{said}"
     );
-    let text: String = files
+    let text: Vec<String> = files
         .iter()
-        .map(|file| format!("---\n{}", std::fs::read_to_string(file).unwrap()))
+        .map(|file| std::fs::read_to_string(file).unwrap())
         .collect();
+    let text = format!("---\n{}", text.join("---\n"));
     let without_token = |text: &str| -> Vec<String> {
         text.lines()
             .filter(|line| !line.trim_start().starts_with("notebook-token:"))
