@@ -161,6 +161,52 @@ impl Question {
     }
 }
 
+/// A question, and what its answer must say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probe {
+    /// The question.
+    pub question: Question,
+    /// What the JSON in the answer must say, without references; any answer will do when absent.
+    pub expect: Option<Expectation>,
+}
+
+impl From<Question> for Probe {
+    fn from(question: Question) -> Self {
+        Self {
+            question,
+            expect: None,
+        }
+    }
+}
+
+impl Probe {
+    /// Asks, and looks at the answer.
+    pub async fn ask(
+        &self,
+        timeout: Duration,
+        environment: &BTreeMap<OsString, OsString>,
+        path: &[PathBuf],
+    ) -> Result<(), NotReady> {
+        let answer = self.question.ask(timeout, environment, path).await?;
+        let plain = |template: &Template| {
+            template.resolve(|reference| Err(NotReady::Unassigned(format!("`${{{reference}}}`"))))
+        };
+        match &self.expect {
+            Some(expect) => answer.meets(expect, &self.question, plain),
+            None => Ok(()),
+        }
+    }
+
+    /// `host:port` of what is asked, when it is one.
+    #[must_use]
+    pub fn address(&self) -> Option<&str> {
+        match &self.question {
+            Question::Tcp { address } | Question::Http { address, .. } => Some(address),
+            Question::Running | Question::Command { .. } => None,
+        }
+    }
+}
+
 /// What came back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
@@ -178,10 +224,23 @@ impl Answer {
         question: &Question,
         text: impl Fn(&Template) -> Result<String, NotReady>,
     ) -> Result<(), NotReady> {
-        let (Check::Http(http), Self::Body(body)) = (check, self) else {
-            return Ok(());
-        };
-        let (Some(expect), Question::Http { address, path }) = (&http.expect, question) else {
+        match check {
+            Check::Http(http) => http
+                .expect
+                .as_ref()
+                .map_or(Ok(()), |expect| self.meets(expect, question, text)),
+            Check::Running | Check::Tcp(_) | Check::Command(_) => Ok(()),
+        }
+    }
+
+    /// Whether the JSON in the answer is as expected.
+    fn meets(
+        &self,
+        expect: &Expectation,
+        question: &Question,
+        text: impl Fn(&Template) -> Result<String, NotReady>,
+    ) -> Result<(), NotReady> {
+        let (Self::Body(body), Question::Http { address, path }) = (self, question) else {
             return Ok(());
         };
         let document: Value = serde_json::from_slice(body).map_err(|error| NotReady::Json {
@@ -271,6 +330,23 @@ mod tests {
             error.to_string(),
             "`workers/*/name` of /workers does not list `worker-1` yet"
         );
+    }
+
+    #[tokio::test]
+    async fn what_is_expected_can_be_written_on_a_command_line() {
+        let body =
+            "HTTP/1.1 200 OK\r\nContent-Length: 34\r\n\r\n{\"n\": 3, \"w\": [{\"name\": \"a-1\"}]}\r\n";
+        let address = server(body).await;
+        for (expected, right) in [
+            ("n>2", true),
+            ("n>3", false),
+            ("w.*.name=a-1", true),
+            ("w.*.name=a", false),
+        ] {
+            let probe = crate::run::options::probe(&format!("http://{address}/#{expected}")).unwrap();
+            let answer = probe.ask(Duration::from_secs(5), &BTreeMap::new(), &[]).await;
+            assert_eq!(answer.is_ok(), right, "{expected}: {answer:?}");
+        }
     }
 
     #[tokio::test]

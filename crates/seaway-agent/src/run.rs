@@ -40,7 +40,7 @@ use seaway_discovery::{Directory, Owner};
 use seaway_model::{Endpoint, Name};
 use thiserror::Error;
 
-use crate::{Exit, ProcessIdentity, probe::Question, process::StartError};
+use crate::{Exit, ProcessIdentity, probe::Probe, process::StartError};
 
 pub use event::{Event, Then};
 pub use readiness::FAILURES_IN_A_ROW;
@@ -61,7 +61,7 @@ pub struct RunConfiguration {
     /// Free words about it, for directories.
     pub labels: BTreeMap<String, String>,
     /// Questions that are all to be answered before it is ready. With none, a command that runs is ready.
-    pub probes: Vec<Question>,
+    pub probes: Vec<Probe>,
     /// Where to announce it. With none, nothing is kept in the state folder either.
     pub directories: Vec<Box<dyn Directory>>,
     /// What to do when a directory does not take it.

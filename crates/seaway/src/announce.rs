@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, io::Write, net::SocketAddr, path::Path};
 use clap::{Args, ValueEnum};
 use seaway_agent::{
     Exit,
-    probe::Question,
+    probe::{Probe, Question},
     process::StartError,
     run::{
         self, Event, OnDirectoryError, RunConfiguration, RunError, Subject, Times,
@@ -57,13 +57,14 @@ fn host(text: &str) -> Result<Host, OptionError> {
 /// When it is announced, and how the agent behaves.
 #[derive(Debug, Args)]
 pub(crate) struct AgentOptions {
-    /// When it is ready: tcp:PORT, tcp:HOST:PORT, http://HOST:PORT/PATH, command:'WORDS' or none.
+    /// When it is ready: tcp:PORT, tcp:HOST:PORT, http://HOST:PORT/PATH[#KEY.KEY=VALUE], command:'WORDS' or none.
     ///
-    /// tcp: something accepts connections. http: a GET is answered with a status below 400. command: the words, read
+    /// tcp: something accepts connections. http: a GET is answered with a status below 400, and its JSON has VALUE at the
+    /// keys when they are given (`*` for any key, `>NUMBER` for a number above that). command: the words, read
     /// by `sh`, end with code 0. none: always. May be given several times; all must answer. Without any, every
     /// endpoint must accept connections; with no endpoint either, what runs is ready.
     #[arg(long = "probe", value_name = "PROBE", value_parser = options::probe)]
-    pub(crate) probes: Vec<Question>,
+    pub(crate) probes: Vec<Probe>,
     /// How long it may take to become ready before that is told.
     ///
     /// It is announced when it becomes ready after all, unless --fail-unready is given.
@@ -220,7 +221,7 @@ impl AgentOptions {
         announcement: Announcement,
         state: &Path,
     ) -> Result<RunConfiguration, Failure> {
-        if self.probes.len() > 1 && self.probes.contains(&Question::Running) {
+        if self.probes.len() > 1 && self.probes.contains(&Question::Running.into()) {
             return Err(usage("--probe none cannot stand beside other probes"));
         }
         let mut configuration = RunConfiguration::new(name, subject, state.to_owned());

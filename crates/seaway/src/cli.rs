@@ -12,6 +12,7 @@ use crate::commands::{
     register::{DeregisterCommand, RegisterCommand},
     render::RenderArguments,
     run::RunArguments,
+    wait::WaitArguments,
 };
 
 /// Interactive analytics engines, up anywhere.
@@ -67,6 +68,8 @@ pub(crate) enum Command {
     Deregister(Box<DeregisterCommand>),
     /// Find what is announced.
     Discovery(Box<DiscoveryCommand>),
+    /// Wait until something answers.
+    Wait(WaitArguments),
     /// Check what this machine has and lacks, and say how to get it.
     Doctor(DoctorArguments),
     /// Print the least Role and RoleBinding for the work in a Kubernetes namespace.

@@ -18,3 +18,4 @@ pub(crate) mod schema;
 pub(crate) mod status;
 pub(crate) mod supervise;
 pub(crate) mod up;
+pub(crate) mod wait;

@@ -69,6 +69,7 @@ async fn dispatch(command: Command) -> Outcome {
         Command::Register(command) => commands::register::register(*command, &paths()?.state).await,
         Command::Deregister(command) => commands::register::deregister(*command, &paths()?.state).await,
         Command::Discovery(command) => commands::discovery::run(*command, &paths()?.state).await,
+        Command::Wait(arguments) => commands::wait::run(arguments).await,
         Command::Doctor(arguments) => commands::doctor::run(&arguments, &paths()?).await,
         Command::Rbac(arguments) => commands::rbac::run(&arguments),
         Command::Completion(arguments) => commands::reference::completion(&arguments),

@@ -6,7 +6,6 @@ use seaway_discovery::{DirectoryReport, DirectoryState, Monitor};
 use seaway_model::Endpoint;
 
 use super::{OnDirectoryError, RunConfiguration, options::default_probe, readiness::Readiness};
-use crate::probe::Question;
 
 /// What is known, kept by the agent and read by the server.
 #[derive(Debug)]
@@ -29,13 +28,11 @@ impl Health {
     pub(super) fn new(configuration: &RunConfiguration, directories: Monitor) -> Self {
         let probe_of = |endpoint: &Endpoint| {
             let own = default_probe(endpoint);
-            let Question::Tcp { address: own } = &own else {
-                return None;
-            };
-            configuration.probes.iter().position(|probe| match probe {
-                Question::Tcp { address } | Question::Http { address, .. } => address == own,
-                Question::Running | Question::Command { .. } => false,
-            })
+            let own = own.address()?;
+            configuration
+                .probes
+                .iter()
+                .position(|probe| probe.address() == Some(own))
         };
         let endpoints = &configuration.endpoints;
         Self {

@@ -2,10 +2,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use seaway_model::{Endpoint, Name, NameError};
+use seaway_model::{
+    Endpoint, Name, NameError,
+    plan::{Condition, Expectation, Template},
+};
 use thiserror::Error;
 
-use crate::probe::Question;
+use crate::probe::{Probe, Question};
 
 /// Where a probe asks when only a port is given.
 const DEFAULT_HOST: &str = "127.0.0.1";
@@ -46,9 +49,15 @@ pub enum OptionError {
     Path(String),
     /// Not a probe.
     #[error(
-        "`{0}` is not a probe: write tcp:PORT, tcp:HOST:PORT, http://HOST:PORT/PATH, command:'WORDS' or none"
+        "`{0}` is not a probe: write tcp:PORT, tcp:HOST:PORT, http://HOST:PORT/PATH, \
+         http://HOST:PORT/PATH#KEY.KEY=VALUE, command:'WORDS' or none"
     )]
     Probe(String),
+    /// What an answer must say is not said.
+    #[error(
+        "`#{0}` does not say what the answer must say: write #KEY.KEY=VALUE or #KEY.KEY>NUMBER, with `*` for any key"
+    )]
+    Expectation(String),
     /// A probe over TLS.
     #[error("probes speak plain HTTP; for `{0}` write command:'curl --fail --silent URL'")]
     SecureProbe(String),
@@ -123,26 +132,31 @@ pub fn endpoint(text: &str) -> Result<Endpoint, OptionError> {
 }
 
 /// Reads `tcp:PORT`, `tcp:HOST:PORT`, `http://HOST:PORT/PATH`, `command:WORDS` (for a shell) or `none` (a command that
-/// runs is ready).
+/// runs is ready). After an HTTP path, `#KEY.KEY=VALUE` or `#KEY.KEY>NUMBER` says what the JSON in the answer must say;
+/// `*` stands for every key and every element.
 ///
 /// ```
 /// # use seaway_agent::{probe::Question, run::options::probe};
-/// assert_eq!(probe("tcp:80").unwrap(), Question::Tcp { address: "127.0.0.1:80".into() });
+/// assert_eq!(probe("tcp:80").unwrap().question, Question::Tcp { address: "127.0.0.1:80".into() });
+/// assert!(probe("http://80/workers#workers.*.name=worker-0").unwrap().expect.is_some());
 /// assert!(probe("udp:80").is_err());
 /// ```
-pub fn probe(text: &str) -> Result<Question, OptionError> {
+pub fn probe(text: &str) -> Result<Probe, OptionError> {
     if text == "none" {
-        return Ok(Question::Running);
+        return Ok(Question::Running.into());
     }
     if let Some(words) = text.strip_prefix("command:") {
         if words.trim().is_empty() {
             return Err(OptionError::EmptyCommand);
         }
-        return Ok(Question::Command {
-            command: ["sh", "-c", words].map(str::to_owned).to_vec(),
-        });
+        let command = ["sh", "-c", words].map(str::to_owned).to_vec();
+        return Ok(Question::Command { command }.into());
     }
     if let Some(rest) = text.strip_prefix("http://") {
+        let (rest, expect) = match rest.split_once('#') {
+            Some((rest, wanted)) => (rest, Some(expectation(wanted)?)),
+            None => (rest, None),
+        };
         // Nobody but the server sees the query of a probe.
         let (place, query) = rest
             .split_once('?')
@@ -151,9 +165,10 @@ pub fn probe(text: &str) -> Result<Question, OptionError> {
         let (host, port) = host_and_port(authority, Some(80))?;
         let path = if path.is_empty() { "/" } else { path };
         let path = query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
-        return Ok(Question::Http {
-            address: address(&host, port),
-            path,
+        let address = address(&host, port);
+        return Ok(Probe {
+            question: Question::Http { address, path },
+            expect,
         });
     }
     if text.starts_with("https://") {
@@ -163,8 +178,23 @@ pub fn probe(text: &str) -> Result<Question, OptionError> {
         .strip_prefix("tcp:")
         .ok_or_else(|| OptionError::Probe(text.to_owned()))?;
     let (host, port) = host_and_port(place.strip_prefix("//").unwrap_or(place), None)?;
-    Ok(Question::Tcp {
-        address: address(&host, port),
+    let address = address(&host, port);
+    Ok(Question::Tcp { address }.into())
+}
+
+/// Reads `KEY.KEY=VALUE` or `KEY.KEY>NUMBER`.
+fn expectation(text: &str) -> Result<Expectation, OptionError> {
+    let wrong = || OptionError::Expectation(text.escape_debug().to_string());
+    let at = text.find(['=', '>']).filter(|at| *at > 0).ok_or_else(wrong)?;
+    let (keys, value) = (&text[..at], &text[at + 1..]);
+    let condition = if text[at..].starts_with('=') {
+        Condition::Is(Template::literal(value))
+    } else {
+        Condition::Above(value.parse().map_err(|_| wrong())?)
+    };
+    Ok(Expectation {
+        select: keys.split('.').map(Template::literal).collect(),
+        condition,
     })
 }
 
@@ -220,19 +250,19 @@ pub fn listen(text: &str) -> Result<SocketAddr, OptionError> {
 
 /// The connection that shows whether an endpoint answers, asked from this machine.
 #[must_use]
-pub fn default_probe(endpoint: &Endpoint) -> Question {
+pub fn default_probe(endpoint: &Endpoint) -> Probe {
     let address = if endpoint.host.is_empty() {
         address(DEFAULT_HOST, endpoint.port)
     } else {
         endpoint.address()
     };
-    Question::Tcp { address }
+    Question::Tcp { address }.into()
 }
 
 /// The questions to ask when none are given: a connection to each endpoint; with no endpoint either, a command that
 /// runs is ready.
 #[must_use]
-pub fn default_probes(endpoints: &[Endpoint]) -> Vec<Question> {
+pub fn default_probes(endpoints: &[Endpoint]) -> Vec<Probe> {
     endpoints.iter().map(default_probe).collect()
 }
 
@@ -347,7 +377,7 @@ mod tests {
         let asked = Question::Tcp {
             address: "127.0.0.1:8000".into(),
         };
-        assert_eq!(default_probes(&[bare]), [asked]);
+        assert_eq!(default_probes(&[bare]), [Probe::from(asked)]);
         assert_eq!(url("client=node-1.example:8000"), "tcp://node-1.example:8000");
         assert_eq!(url("client=[::1]:8000"), "tcp://[::1]:8000");
         assert_eq!(url("http=https://[fe80::1]/a/b"), "https://[fe80::1]:443/a/b");
@@ -380,16 +410,17 @@ mod tests {
 
     #[test]
     fn probes_in_all_their_forms() {
-        let tcp = |address: &str| Question::Tcp {
-            address: address.into(),
+        let tcp = |address: &str| {
+            let address = address.into();
+            Probe::from(Question::Tcp { address })
         };
         assert_eq!(probe("tcp:80").unwrap(), tcp("127.0.0.1:80"));
         assert_eq!(probe("tcp:host:80").unwrap(), tcp("host:80"));
         assert_eq!(probe("tcp:[::1]:80").unwrap(), tcp("[::1]:80"));
-        assert_eq!(probe("none").unwrap(), Question::Running);
-        let http = |address: &str, path: &str| Question::Http {
-            address: address.into(),
-            path: path.into(),
+        assert_eq!(probe("none").unwrap(), Question::Running.into());
+        let http = |address: &str, path: &str| {
+            let (address, path) = (address.into(), path.into());
+            Probe::from(Question::Http { address, path })
         };
         assert_eq!(
             probe("http://h:80/health?full=1").unwrap(),
@@ -399,7 +430,25 @@ mod tests {
         let words = Question::Command {
             command: vec!["sh".into(), "-c".into(), "a | b".into()],
         };
-        assert_eq!(probe("command:a | b").unwrap(), words);
+        assert_eq!(probe("command:a | b").unwrap(), words.into());
+        let expecting = probe("http://h:80/w?x=1#workers.*.name=a=b").unwrap();
+        assert_eq!(expecting.question, http("h:80", "/w?x=1").question);
+        let expect = expecting.expect.unwrap();
+        assert_eq!(expect.select, ["workers", "*", "name"].map(Template::literal));
+        assert_eq!(expect.condition, Condition::Is(Template::literal("a=b")));
+        let expect = probe("http://h:80/#n>3").unwrap().expect.unwrap();
+        assert_eq!(expect.condition, Condition::Above(3));
+        for wrong in [
+            "http://h:80/#",
+            "http://h:80/#a",
+            "http://h:80/#=a",
+            "http://h:80/#a>b",
+        ] {
+            assert!(
+                matches!(probe(wrong), Err(OptionError::Expectation(_))),
+                "{wrong}"
+            );
+        }
         assert_eq!(probe("command: ").unwrap_err(), OptionError::EmptyCommand);
         assert!(matches!(
             probe("https://h/").unwrap_err(),

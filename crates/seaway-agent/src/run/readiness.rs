@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, ffi::OsString, path::PathBuf, time::Duration};
 use futures_util::future::join_all;
 use tokio::{sync::watch, task::AbortHandle};
 
-use crate::{environment, probe::Question};
+use crate::{
+    environment,
+    probe::{Probe, Question},
+};
 
 use super::stragglers::PROBE_START;
 
@@ -47,7 +50,7 @@ impl Drop for Prober {
 
 impl Prober {
     pub(super) fn start(
-        questions: Vec<Question>,
+        probes: Vec<Probe>,
         interval: Duration,
         mut environment: BTreeMap<OsString, OsString>,
         path: Vec<PathBuf>,
@@ -60,9 +63,7 @@ impl Prober {
             let mut pause = FIRST_PAUSE.min(interval);
             loop {
                 // All at once: one that hangs must not make the others late.
-                let ask = questions
-                    .iter()
-                    .map(|question| question.ask(timeout, &environment, &path));
+                let ask = probes.iter().map(|probe| probe.ask(timeout, &environment, &path));
                 let answers = join_all(ask).await;
                 let answered = answers.iter().map(Result::is_ok).collect();
                 let reason = answers.into_iter().find_map(Result::err);
@@ -107,23 +108,18 @@ impl Prober {
 }
 
 /// An address on this machine that answers a probe although the command has not been started yet.
-pub(super) async fn answers_already(questions: &[Question]) -> Option<String> {
-    for question in questions {
-        let (Question::Tcp { address } | Question::Http { address, .. }) = question else {
-            continue;
-        };
-        let host = address
-            .rsplit_once(':')
-            .map_or(address.as_str(), |(host, _)| host);
+pub(super) async fn answers_already(probes: &[Probe]) -> Option<String> {
+    for address in probes.iter().filter_map(Probe::address) {
+        let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
         // Others may well answer from elsewhere, and asking them would take time.
         if !(host.starts_with("127.") || host == "localhost" || host == "[::1]") {
             continue;
         }
         let question = Question::Tcp {
-            address: address.clone(),
+            address: address.to_owned(),
         };
         if question.ask(BEFORE_START, &BTreeMap::new(), &[]).await.is_ok() {
-            return Some(address.clone());
+            return Some(address.to_owned());
         }
     }
     None

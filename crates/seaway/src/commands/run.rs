@@ -179,7 +179,8 @@ mod tests {
             run.probes,
             [Question::Tcp {
                 address: "127.0.0.1:8000".into()
-            }]
+            }
+            .into()]
         );
         assert_eq!(run.directories[0].describe(), "folder /state/directory");
         assert_eq!(run.times, Times::default());

@@ -32,3 +32,4 @@ mod register;
 mod render;
 mod scale;
 mod secrets;
+mod wait;
