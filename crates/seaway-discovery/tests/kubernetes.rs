@@ -620,17 +620,22 @@ async fn a_namespace_that_is_not_there() {
 
 #[tokio::test]
 async fn what_the_server_does_not_take_is_told() {
-    // One character more than a Service may have; the server says so itself.
     let space = Space::new().await;
     let mut odd = entry("one");
     odd.endpoints[0].name = name("a-name-that-is-fine-for-us-and-long");
     odd.endpoints[1].port = 5555;
-    let error = open(&space.spec().await)
-        .register(&odd)
-        .await
-        .unwrap_err()
-        .to_string();
+    let directory = open(&space.spec().await);
+    let error = directory.register(&odd).await.unwrap_err().to_string();
     assert!(error.contains("would both be port 5555"), "{error}");
+    // All annotations of an object have at most 256 KiB, which the server knows and we do not check.
+    let mut large = entry("one");
+    large.labels.insert("text".into(), "x".repeat(256 << 10));
+    let error = directory.register(&large).await.unwrap_err();
+    assert!(matches!(error, Error::Http { status: 422, .. }), "{error}");
+    assert!(
+        error.to_string().contains("metadata.annotations: Too long"),
+        "{error}"
+    );
 }
 
 /// A server that answers as an API server in trouble does.

@@ -277,7 +277,10 @@ impl RoleStatus {
             .iter()
             .filter(|task| task.state != TaskState::Ready)
             .min_by_key(severity);
+        let absent = (desired as usize).saturating_sub(tasks.len());
         let reason = match telling {
+            None if absent == 1 => "1 task is not there yet".to_owned(),
+            None if absent > 1 => format!("{absent} tasks are not there yet"),
             None => String::new(),
             Some(task) if tasks.len() == 1 => task.reason.clone(),
             Some(task) => {
@@ -389,6 +392,8 @@ mod tests {
         );
         assert_eq!((role.ready, role.restarts), (1, 3));
         assert_eq!(role.reason, "worker-2: was killed for memory");
+        let growing = RoleStatus::compute(3, None, vec![task("worker-0", TaskState::Ready, "")]);
+        assert_eq!(growing.reason, "2 tasks are not there yet");
     }
 
     #[test]
