@@ -217,6 +217,9 @@ impl Scope<'_> {
             role.ready.start_within.to_string(),
             "--listen".to_owned(),
             format!("0.0.0.0:{AGENT_PORT}"),
+            // It only asks.
+            "--register".to_owned(),
+            "none".to_owned(),
         ];
         let mut container = self.helper(AGENT, &args, resolver.variables());
         container["restartPolicy"] = "Always".into();
