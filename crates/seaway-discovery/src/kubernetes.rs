@@ -8,14 +8,12 @@
 //! Times are judged by the API server's clock, so that machines whose clocks differ agree.
 
 pub mod access;
+pub mod api;
 mod claim;
-mod connection;
 mod held;
 mod objects;
 mod reach;
 mod record;
-mod resource;
-mod settings;
 mod sweep;
 
 use std::{
@@ -37,19 +35,15 @@ use tokio::time::Instant;
 pub use record::from_answer;
 
 use self::{
-    connection::Connection,
+    api::{Connection, Resource, Settings, Target, What, configuration, lease_name},
     held::{Held, Kept},
     objects::{MANAGED_BY, MANAGER, Owner},
-    resource::{Resource, Target, What, lease_name},
-    settings::{Settings, configuration},
     sweep::List,
 };
 use crate::{Defaults, Directory, Entry, Error, LOOK_AGAIN, Result, file, route};
 
 /// Lease where the document names none.
 pub const DEFAULT_LEASE: Duration = Duration::from_secs(30);
-
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Shortest time between two looks at what changes: renewals are changes too, and there may be many.
 const CALM: Duration = Duration::from_millis(250);

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::{
     KubernetesDirectory,
-    connection::Form,
-    resource::{Resource, Target, What},
+    api::Form,
+    api::{Resource, Target, What},
 };
 use crate::Result;
 

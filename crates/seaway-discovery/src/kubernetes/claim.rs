@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 
 use super::{
     KubernetesDirectory,
-    connection::{Answer, Form},
+    api::configuration,
+    api::{Answer, Form},
+    api::{Resource, Target, What, lease_name},
     objects::{self, MANAGED_BY, MANAGER, Owner},
     record::{self, Holder},
-    resource::{Resource, Target, What, lease_name},
-    settings::configuration,
     sweep::{Bare, List},
 };
 use crate::{Directory, Entry, Error, Result};

@@ -15,7 +15,7 @@ use seaway_model::Name;
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::{KubernetesDirectory, resource::Resource, sweep::List};
+use super::{KubernetesDirectory, api::Resource, sweep::List};
 use crate::{Entry, Result};
 
 /// How many entries are looked at in one request: their names stand in its URL.

@@ -10,9 +10,9 @@ use seaway_model::{
 use serde_json::{Map, Value, json};
 
 use super::{
+    api::configuration,
+    api::{Resource, lease_name},
     record,
-    resource::{Resource, lease_name},
-    settings::configuration,
 };
 use crate::{Entry, Result};
 

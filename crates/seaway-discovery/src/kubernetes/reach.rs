@@ -9,11 +9,11 @@ use serde_json::json;
 
 use super::{
     KubernetesDirectory,
-    connection::Form,
+    api::Form,
+    api::configuration,
+    api::{Resource, Target, What},
     held::Mark,
     objects::{ENTRY, Object, Owner},
-    resource::{Resource, Target, What},
-    settings::configuration,
     sweep::Bare,
 };
 use crate::{Directory, Entry, Error, Result};

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use seaway_model::Name;
 
-use super::resource::lease_name;
+use super::api::lease_name;
 use crate::{Entry, EntryError, Error, Owner, Result, clock::ServerClock};
 
 /// Annotation of a Lease with the entry as JSON.

@@ -10,11 +10,11 @@ use serde_json::json;
 
 use super::{
     KubernetesDirectory,
-    connection::Form,
+    api::Form,
+    api::{Resource, Target, What},
     held::Mark,
     objects::{ENTRY, LEASE_UID, MANAGED_BY, MANAGER, Object},
     record::{self, Holder},
-    resource::{Resource, Target, What},
 };
 use crate::{Entry, EntryError, Result};
 

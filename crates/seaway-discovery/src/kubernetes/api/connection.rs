@@ -13,10 +13,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{
-    resource::Target,
-    settings::{Settings, configuration},
-};
+use super::{Settings, Target, configuration};
 use crate::{
     EntryError, Error, Result,
     clock::ServerClock,
@@ -33,7 +30,7 @@ const AT_ONCE: usize = 64;
 
 /// How a body is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
+pub enum Form {
     /// The whole object.
     Json,
     /// What we want to be so, whoever else owns other parts of it.
@@ -54,28 +51,33 @@ impl Form {
 }
 
 /// A client made from what the files said when it was made.
-pub(super) struct Session {
+pub struct Session {
     client: kube::Client,
     /// URL of the API server, without a `/` at its end.
-    pub(super) url: String,
-    pub(super) host: String,
-    pub(super) port: u16,
-    pub(super) namespace: String,
+    pub url: String,
+    /// Its host, without brackets.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// The namespace that is used where nothing else is said.
+    pub namespace: String,
     secrets: Vec<String>,
 }
 
 /// The way to the API server.
-pub(super) struct Connection {
-    pub(super) settings: Settings,
+pub struct Connection {
+    /// Which cluster, and who we are there.
+    pub settings: Settings,
     session: Mutex<Option<Arc<Session>>>,
     turns: Semaphore,
-    pub(super) clock: ServerClock,
+    pub(crate) clock: ServerClock,
 }
 
 /// An answer of the API server that is one of success, or of a status that was expected.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
     bytes: Vec<u8>,
 }
 
@@ -88,7 +90,7 @@ struct Refusal {
 
 impl Answer {
     /// The object in it.
-    pub(super) fn read<T: DeserializeOwned>(&self, place: &str) -> Result<T> {
+    pub fn read<T: DeserializeOwned>(&self, place: &str) -> Result<T> {
         serde_json::from_slice(&self.bytes).map_err(|error| Error::Entry {
             place: place.to_owned(),
             reason: EntryError::Malformed(error),
@@ -97,7 +99,9 @@ impl Answer {
 }
 
 impl Connection {
-    pub(super) fn new(settings: Settings) -> Self {
+    /// A connection that is made when it is first used.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
         Self {
             settings,
             session: Mutex::new(None),
@@ -107,7 +111,7 @@ impl Connection {
     }
 
     /// The client; made at the first use, and made anew after credentials were refused.
-    pub(super) async fn session(&self) -> Result<Arc<Session>> {
+    pub async fn session(&self) -> Result<Arc<Session>> {
         let mut kept = self.session.lock().await;
         if let Some(session) = &*kept {
             return Ok(Arc::clone(session));
@@ -137,7 +141,7 @@ impl Connection {
 
     /// Asks for something, until it is answered, or there is no hope, or no time. The statuses in `expected` are no
     /// errors.
-    pub(super) async fn send(
+    pub async fn send(
         &self,
         method: Method,
         target: &Target,
@@ -152,7 +156,7 @@ impl Connection {
     }
 
     /// Waits until something happens to what is watched, or the time in the request is up.
-    pub(super) async fn watch(&self, target: &Target) -> Result<()> {
+    pub async fn watch(&self, target: &Target) -> Result<()> {
         let session = self.session().await?;
         let path = target.path(&session.namespace);
         let request = Request::builder()
@@ -273,6 +277,12 @@ impl Connection {
 }
 
 impl Session {
+    /// The client behind it, for what is more than one request and one answer: streams, exec, port-forward.
+    #[must_use]
+    pub const fn client(&self) -> &kube::Client {
+        &self.client
+    }
+
     fn refusal(
         &self,
         method: &Method,

@@ -18,24 +18,27 @@ use crate::{Error, Result, Variables, variables};
 /// Where Kubernetes puts the identity of a pod.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
+/// Longest time for one request, where the document says nothing.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Longest time for a connection to come about.
 const LONGEST_CONNECT: Duration = Duration::from_secs(5);
 
 /// The settings of a document, with the environment's behind them.
 #[derive(Debug)]
-pub(super) struct Settings {
+pub struct Settings {
     source: Source,
-    pub(super) namespace: Option<String>,
+    pub(crate) namespace: Option<String>,
     token_file: Option<PathBuf>,
     token: Option<Token>,
     certificate_file: Option<PathBuf>,
     key_file: Option<PathBuf>,
     ca_file: Option<PathBuf>,
-    pub(super) timeout: Duration,
+    pub(crate) timeout: Duration,
     /// Where the engine runs.
-    pub(super) placement: KubernetesPlacement,
+    pub(crate) placement: KubernetesPlacement,
     /// Name of the pod this runs in.
-    pub(super) pod: Option<String>,
+    pub(crate) pod: Option<String>,
 }
 
 /// A token of the environment; not shown.
@@ -59,7 +62,8 @@ enum Source {
     Kubeconfig(Vec<PathBuf>, Option<String>),
 }
 
-pub(super) fn configuration(field: &'static str, reason: impl Into<String>) -> Error {
+/// What cannot be right in what was asked for.
+pub fn configuration(field: &'static str, reason: impl Into<String>) -> Error {
     Error::Configuration {
         directory: "kubernetes",
         field,
@@ -68,7 +72,8 @@ pub(super) fn configuration(field: &'static str, reason: impl Into<String>) -> E
 }
 
 impl Settings {
-    pub(super) fn new(spec: &discovery::KubernetesDirectory, variables: &Variables) -> Result<Self> {
+    /// What the document says, and behind it the environment. Nothing is read.
+    pub fn new(spec: &discovery::KubernetesDirectory, variables: &Variables) -> Result<Self> {
         let source = source(spec, variables)?;
         if let Source::Server(url) = &source {
             check_url(url)?;
@@ -122,14 +127,14 @@ impl Settings {
             ca_file,
             timeout: spec
                 .timeout
-                .map_or(super::DEFAULT_TIMEOUT, seaway_model::Period::duration),
+                .map_or(DEFAULT_TIMEOUT, seaway_model::Period::duration),
             placement,
             pod,
         })
     }
 
     /// The cluster in words, before anything has been read.
-    pub(super) fn describe(&self) -> String {
+    pub fn describe(&self) -> String {
         match &self.source {
             Source::Server(url) | Source::Pod(url) => url.clone(),
             Source::Kubeconfig(_, Some(context)) => format!("context `{context}`"),
