@@ -9,7 +9,10 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Method, Request, body::Bytes, header};
 use hyper_util::rt::TokioIo;
 use thiserror::Error;
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
 
 /// An answer longer than this is refused.
 const LONGEST_BODY: usize = 16 << 20;
@@ -69,16 +72,49 @@ pub async fn request(
         .map_err(late)?
 }
 
-async fn exchange(address: &str, path: &str, body: Option<String>) -> Result<Bytes, HttpError> {
-    let protocol = |reason: &dyn std::fmt::Display| HttpError::Protocol {
+/// The same over a connection that is there already, such as one through a tunnel. `address` is for people, and for
+/// the `Host` header.
+pub async fn request_over<S>(
+    stream: S,
+    address: &str,
+    path: &str,
+    body: Option<String>,
+    timeout: Duration,
+) -> Result<Bytes, HttpError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let late = |_| HttpError::Timeout {
         address: address.to_owned(),
-        reason: reason.to_string(),
+        after: timeout,
     };
+    tokio::time::timeout(timeout, exchange_over(stream, address, path, body))
+        .await
+        .map_err(late)?
+}
+
+async fn exchange(address: &str, path: &str, body: Option<String>) -> Result<Bytes, HttpError> {
     let connect = |source| HttpError::Connect {
         address: address.to_owned(),
         source,
     };
     let stream = TcpStream::connect(address).await.map_err(connect)?;
+    exchange_over(stream, address, path, body).await
+}
+
+async fn exchange_over<S>(
+    stream: S,
+    address: &str,
+    path: &str,
+    body: Option<String>,
+) -> Result<Bytes, HttpError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let protocol = |reason: &dyn std::fmt::Display| HttpError::Protocol {
+        address: address.to_owned(),
+        reason: reason.to_string(),
+    };
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|error| protocol(&error))?;

@@ -3,6 +3,8 @@
 //! The commands are those of distributed since 2026.6 (`dask scheduler`, `dask worker`; facts/field.md 1.7). Workers
 //! run without Dask's nanny: the platform starts them again, keeps their memory and sets what the nanny would set.
 
+pub mod arl;
+
 use std::collections::BTreeMap;
 
 use seaway_model::{
@@ -51,6 +53,9 @@ const NANNY_ENVIRONMENT: [(&str, &str); 4] = [
     ("OPENBLAS_NUM_THREADS", "1"),
 ];
 
+/// What makes `Client()` without arguments find the cluster.
+const SCHEDULER_ADDRESS: &str = "DASK_SCHEDULER_ADDRESS";
+
 /// Percent of a task's memory limit that the worker is told, so that it spills and pauses before it is killed
 /// (the headroom that the ARL's scripts meant to leave; facts/field.md 1.5).
 const WORKER_MEMORY_PERCENT: u64 = 80;
@@ -76,6 +81,7 @@ pub fn plan(metadata: &Metadata, spec: &DaskSpec) -> Result<Plan, TemplateError>
         secrets.push(SecretPlan {
             name: TOKEN,
             purpose: "opens the notebook".into(),
+            from: spec.notebook.token_file.clone(),
         });
     }
     Ok(Plan {
@@ -142,7 +148,8 @@ fn scheduler(spec: &DaskSpec) -> Result<Role, TemplateError> {
         "${work}/scheduler.json",
     ])?;
     command.extend(spec.scheduler.args.iter().map(Template::literal));
-    let mut env = base_environment(spec, &spec.scheduler.env);
+    let mut env = arl::environment(arl::Of::Scheduler(&spec.scheduler.resources))?;
+    env.extend(base_environment(spec, &spec.scheduler.env));
     env.insert(
         "DASK_DISTRIBUTED__SCHEDULER__HTTP__ROUTES".into(),
         Template::literal(HTTP_ROUTES),
@@ -209,14 +216,9 @@ fn worker(spec: &DaskSpec) -> Result<Role, TemplateError> {
         command.extend([Template::literal("--memory-limit"), Template::literal(bytes)]);
     }
     if !workers.tags.is_empty() {
-        let tags: Vec<String> = workers
-            .tags
-            .iter()
-            .map(|(name, amount)| format!("{name}={amount}"))
-            .collect();
         command.extend([
             Template::literal("--resources"),
-            Template::literal(tags.join(" ")),
+            Template::literal(arl::tags(workers)),
         ]);
     }
     command.extend(workers.args.iter().map(Template::literal));
@@ -224,8 +226,9 @@ fn worker(spec: &DaskSpec) -> Result<Role, TemplateError> {
         .iter()
         .map(|(name, value)| ((*name).to_owned(), Template::literal(*value)))
         .collect();
+    env.extend(arl::environment(arl::Of::Worker(workers))?);
     env.extend(base_environment(spec, &workers.env));
-    env.extend(cluster_address()?);
+    env.insert(SCHEDULER_ADDRESS.into(), cluster_address()?);
     Ok(Role {
         name: WORKER,
         replicas: workers.replicas,
@@ -276,8 +279,9 @@ fn notebook(spec: &DaskSpec, notebook: &NotebookSpec) -> Result<Role, TemplateEr
         )));
     }
     command.extend(notebook.args.iter().map(Template::literal));
-    let mut env = base_environment(spec, &notebook.env);
-    env.extend(cluster_address()?);
+    let mut env = arl::environment(arl::Of::Notebook)?;
+    env.extend(base_environment(spec, &notebook.env));
+    env.insert(SCHEDULER_ADDRESS.into(), cluster_address()?);
     env.insert(
         "JUPYTER_TOKEN_FILE".into(),
         "${secret.notebook-token.file}".parse()?,
@@ -329,18 +333,8 @@ fn base_environment(spec: &DaskSpec, own: &BTreeMap<String, String>) -> BTreeMap
     env
 }
 
-/// What makes `Client()` without arguments find the cluster, for Dask and for the ARL.
-fn cluster_address() -> Result<[(String, Template); 2], TemplateError> {
-    Ok([
-        (
-            "DASK_SCHEDULER_ADDRESS".to_owned(),
-            "tcp://${scheduler.client.address}".parse()?,
-        ),
-        (
-            "ARL_DASK_SCHEDULER".to_owned(),
-            "${scheduler.client.address}".parse()?,
-        ),
-    ])
+fn cluster_address() -> Result<Template, TemplateError> {
+    "tcp://${scheduler.client.address}".parse()
 }
 
 fn drain() -> Result<Drain, TemplateError> {
@@ -459,94 +453,4 @@ fn endpoint(
 }
 
 #[cfg(test)]
-mod tests {
-    use seaway_model::Document;
-
-    use crate::plan;
-
-    fn document(spec: &str) -> Document {
-        let text =
-            format!("apiVersion: seaway.dev/v1alpha1\nkind: Dask\nmetadata: {{name: d}}\nspec: {spec}\n");
-        seaway_model::document::parse("test", text.as_bytes())
-            .unwrap()
-            .remove(0)
-    }
-
-    fn command(spec: &str, role: &str) -> String {
-        let plan = plan(&document(spec)).unwrap();
-        let words: Vec<String> = plan
-            .role(role)
-            .unwrap()
-            .command
-            .iter()
-            .map(ToString::to_string)
-            .collect();
-        words.join(" ")
-    }
-
-    #[test]
-    fn the_worker_is_told_four_fifths_of_its_memory_in_bytes() {
-        // facts/field.md 1.5 #1: the ARL passed 429496729e6.
-        let command = command(
-            "{workers: {resources: {memory: 512Mi, cpu: 1500m}, tags: {GPU: 2}}}",
-            "worker",
-        );
-        assert!(
-            command.contains("--nthreads 2 --memory-limit 429496729 --resources GPU=2"),
-            "{command}"
-        );
-        assert!(command.contains("--no-nanny"), "{command}");
-    }
-
-    #[test]
-    fn what_the_user_writes_is_never_a_reference() {
-        let plan = plan(&document(
-            "{env: {A: '${task}'}, workers: {args: ['${nothing}']}}",
-        ))
-        .unwrap();
-        let worker = plan.role("worker").unwrap();
-        assert_eq!(worker.env["A"].references().count(), 0);
-        assert_eq!(worker.command.last().unwrap().references().count(), 0);
-    }
-
-    #[test]
-    fn the_image_has_what_the_environment_has() {
-        let listed: Vec<&str> = include_str!("../../../images/dask/requirements.txt")
-            .lines()
-            .filter(|line| !line.is_empty() && !line.starts_with('#'))
-            .collect();
-        assert_eq!(listed, super::REQUIREMENTS);
-    }
-
-    #[test]
-    fn no_notebook_no_secret() {
-        let plan = plan(&document("{notebook: {enabled: false}}")).unwrap();
-        assert!(plan.secrets.is_empty());
-        assert!(plan.endpoints.iter().all(|endpoint| endpoint.token.is_none()));
-        assert!(plan.role("notebook").is_none());
-    }
-
-    #[test]
-    fn the_kernels_of_the_notebook_find_the_cluster() {
-        let plan = plan(&document("{}")).unwrap();
-        let env = &plan.role("notebook").unwrap().env;
-        assert_eq!(
-            env["DASK_SCHEDULER_ADDRESS"].to_string(),
-            "tcp://${scheduler.client.address}"
-        );
-        assert_eq!(
-            env["ARL_DASK_SCHEDULER"].to_string(),
-            "${scheduler.client.address}"
-        );
-    }
-
-    #[test]
-    fn roles_win_over_the_whole() {
-        let plan = plan(&document("{env: {A: all, B: all}, workers: {env: {A: worker}}}")).unwrap();
-        let env = &plan.role("worker").unwrap().env;
-        assert_eq!(
-            (env["A"].to_string(), env["B"].to_string()),
-            ("worker".into(), "all".into())
-        );
-    }
-}
+mod tests;

@@ -13,6 +13,7 @@
 //! [`parse`] promises that a document it returns is valid, and that whatever it refuses is told with the file, the
 //! line, the column, and the line itself. It never panics and never takes long, whatever it is given.
 
+mod aliases;
 mod check;
 mod common;
 mod dask;
@@ -33,6 +34,7 @@ use std::{collections::HashMap, fmt, str::FromStr};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser::SerializeStruct};
 
+pub use aliases::{Alias, Effect, aliases};
 pub use common::{DataSpec, EndpointSpec, Metadata, Resources};
 pub use dask::{DaskSpec, NotebookSpec, PythonSpec, SchedulerSpec, WorkersSpec};
 pub use error::{DocumentError, DocumentErrors};
@@ -40,7 +42,7 @@ pub use kubernetes::{
     AccessMode, ClaimVolume, EmptyDirVolume, HostPathVolume, KubernetesSpec, MountSpec, NamedVolume,
     NfsVolume, PodSpec, PullPolicy, ServiceType, VolumeSpec,
 };
-pub use overrides::{Override, SET_ALIASES};
+pub use overrides::Override;
 pub use preset::{PRESETS, preset};
 pub use schema::schema;
 pub use suggest::nearest;
@@ -203,6 +205,14 @@ impl Document {
     #[must_use]
     pub const fn name(&self) -> &crate::Name {
         &self.metadata.name
+    }
+
+    /// The namespace of a cluster that the document names.
+    #[must_use]
+    pub const fn namespace(&self) -> Option<&crate::Name> {
+        match &self.spec {
+            Spec::Dask(spec) => spec.kubernetes.namespace.as_ref(),
+        }
     }
 
     /// The document of a built-in [`preset`].

@@ -6,6 +6,7 @@
 //! commands and environments as a [`Reference`].
 
 mod readiness;
+mod secret;
 mod template;
 mod validate;
 
@@ -20,6 +21,7 @@ pub use self::{
         BusySignal, Check, Condition, Drain, Expectation, HttpCheck, NamedExpectation, PortReference, Probe,
         select,
     },
+    secret::{SecretError, SecretPlan},
     template::{AddressPart, Reference, Template, TemplateError},
     validate::PlanError,
 };
@@ -177,16 +179,6 @@ pub struct EndpointPlan {
     pub token: Option<Name>,
 }
 
-/// A secret made by the platform: 256 random bits, as 64 hexadecimal digits.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct SecretPlan {
-    /// The secret's name.
-    pub name: Name,
-    /// What it is for.
-    pub purpose: String,
-}
-
 /// A small file that tasks need, found by `${file.NAME}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -314,9 +306,11 @@ impl Role {
             .environment
             .as_ref()
             .and_then(|name| plan.environments.get(name));
-        let parts = serde_json::json!({
+        let mut parts = serde_json::json!({
             "role": role, "environment": environment, "files": plan.files, "data": plan.data,
         });
+        // A Helm chart makes the same digest of values that its user changed, and its keys are in order.
+        parts.sort_all_objects();
         hex::encode(&Sha256::digest(parts.to_string())[..8])
     }
 }

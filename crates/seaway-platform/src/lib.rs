@@ -2,9 +2,12 @@
 //!
 //! A platform makes the tasks of a [`Plan`] exist, watches them, says why one is not up, and removes them. It
 //! knows nothing of engines. [`Platform`] is the contract; [`local`] carries it out with processes of this
-//! machine. The contract is level-triggered: a caller says what should be and looks at what is, and whatever was
+//! machine, [`kubernetes`] with pods of a cluster. The contract is level-triggered: a caller says what should be and looks at what is, and whatever was
 //! interrupted is picked up by the next look.
 
+mod difference;
+mod drain;
+pub mod kubernetes;
 pub mod local;
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
@@ -17,6 +20,8 @@ use seaway_model::{
     status::{AnnouncementStatus, MemoryStatus, Target, TaskStatus},
 };
 use thiserror::Error;
+
+pub use self::difference::{Action, Difference, FieldDifference};
 
 /// Why a platform could not do what was asked.
 #[derive(Debug, Error)]
@@ -73,6 +78,41 @@ pub enum PlatformError {
         /// The roles that can.
         scalable: Vec<String>,
     },
+    /// The cluster refused, or was not reached.
+    #[error("{0}")]
+    Cluster(seaway_discovery::Error),
+    /// What says which cluster is meant cannot be right.
+    #[error("{field} of the cluster: {reason}")]
+    ClusterSettings {
+        /// What of it: `namespace`, `kubeconfig`.
+        field: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The namespace is being deleted.
+    #[error("the namespace `{0}` is being deleted, and takes nothing new")]
+    NamespaceEnds(Name),
+    /// The plan cannot be had as objects of a cluster.
+    #[error(transparent)]
+    Render(#[from] seaway_render::kubernetes::RenderError),
+    /// An object of that name is there and is not the instance's.
+    #[error("{object} is there already and is not of instance `{instance}`")]
+    Occupied {
+        /// `Deployment/lab-scheduler`.
+        object: String,
+        /// The instance.
+        instance: Name,
+    },
+    /// No such task, or it has no pod.
+    #[error("instance `{instance}` has no task `{task}`{}", known_text(known))]
+    NoTask {
+        /// The instance.
+        instance: Name,
+        /// The task asked for.
+        task: String,
+        /// The tasks there are.
+        known: Vec<String>,
+    },
     /// A directory that the plan names cannot be used.
     #[error("it cannot be announced: {0}")]
     Directory(#[from] seaway_discovery::Error),
@@ -90,9 +130,20 @@ pub enum PlatformError {
         /// Why.
         source: std::io::Error,
     },
+    /// A secret that the user gives cannot be taken.
+    #[error(transparent)]
+    Secret(#[from] seaway_model::plan::SecretError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] local::store::StoreError),
+    /// Nothing could be started that makes an instance of a cluster reachable from here.
+    #[error("`{name}` cannot be reached from this machine: {reason}")]
+    Forwarder {
+        /// The instance.
+        name: String,
+        /// Why.
+        reason: String,
+    },
     /// A supervisor cannot be started.
     #[error("the supervisor of `{name}` cannot be started: {reason}")]
     Supervisor {
@@ -120,6 +171,14 @@ impl PlatformError {
                 )
             }
             Self::Directory(error) => return error.hint(),
+            Self::Cluster(error) => return kubernetes::hint(error),
+            Self::ClusterSettings { field: "namespace", .. } => {
+                "`seaway setup kubernetes --namespace NAME` makes one; `--namespace` chooses another".into()
+            }
+            Self::NamespaceEnds(_) => "wait until it is gone and make it anew, or choose another (`--namespace`)".into(),
+            Self::Occupied { .. } => {
+                "give the instance another name (`--name`), or remove the object if nobody needs it".into()
+            }
             Self::Port(local::ports::PortError::Taken { .. }) => {
                 "choose another port under spec.endpoints, or none for a free one".into()
             }
@@ -192,13 +251,42 @@ pub struct ObservedRole {
     pub tasks: Vec<TaskStatus>,
 }
 
-/// A source of log lines.
+/// Which log lines are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogRequest<'a> {
+    /// A role or a task, or a part of the platform that has a log (`supervisor`); all tasks when absent.
+    pub only: Option<&'a str>,
+    /// How many of the last lines of each task to begin with.
+    pub tail: usize,
+    /// Whether to go on with what is written from now on, until the instance is gone.
+    pub follow: bool,
+}
+
+/// A line that a task wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogSource {
-    /// The task, or `supervisor`.
+pub struct LogLine {
+    /// The task, or the part of the platform.
     pub task: String,
-    /// The file.
-    pub path: PathBuf,
+    /// The line, with nothing in it that could take hold of a terminal.
+    pub text: String,
+}
+
+/// Log lines as they come.
+#[async_trait(?Send)]
+pub trait LogStream {
+    /// The tasks whose lines come, as far as they are known now.
+    fn tasks(&self) -> Vec<String>;
+
+    /// The next line; `None` when no more will come. May be dropped and called again.
+    async fn next(&mut self) -> Result<Option<LogLine>, PlatformError>;
+}
+
+fn known_text(known: &[String]) -> String {
+    if known.is_empty() {
+        String::new()
+    } else {
+        format!("; its tasks are {}", known.join(", "))
+    }
 }
 
 /// A place where tasks run.
@@ -206,7 +294,7 @@ pub struct LogSource {
 /// Every method may be called again after any failure, and by several callers at once; the platform orders them.
 #[async_trait(?Send)]
 pub trait Platform {
-    /// The platform's name: `local`.
+    /// The platform's name: `local`, `kubernetes`.
     fn kind(&self) -> &'static str;
 
     /// Refuses what the platform cannot do, naming the field, before anything starts.
@@ -218,6 +306,13 @@ pub trait Platform {
     /// Of several callers that apply at once, one creates the instance; the others are refused with
     /// [`PlatformError::Busy`] until it is ready.
     async fn apply(&self, document: &serde_json::Value, plan: &Plan) -> Result<Applied, PlatformError>;
+
+    /// What [`apply`](Self::apply) would change. Nothing is written.
+    async fn preview(
+        &self,
+        document: &serde_json::Value,
+        plan: &Plan,
+    ) -> Result<Vec<Difference>, PlatformError>;
 
     /// How an instance is; `None` when there is none. Picks up whatever was interrupted.
     async fn observe(&self, name: &str) -> Result<Option<Observation>, PlatformError>;
@@ -236,6 +331,10 @@ pub trait Platform {
     /// more. Forced means without time for tasks to end well.
     async fn remove(&self, name: &str, forced: bool) -> Result<(), PlatformError>;
 
-    /// Where the tasks of an instance write; those of one role or one task when `only` is given.
-    async fn logs(&self, name: &str, only: Option<&str>) -> Result<Vec<LogSource>, PlatformError>;
+    /// What the tasks of an instance write.
+    async fn logs(&self, name: &str, request: LogRequest<'_>) -> Result<Box<dyn LogStream + '_>, PlatformError>;
+
+    /// Makes the endpoints of an instance reachable from this machine where they are not, and keeps them so until the
+    /// instance goes. Returns when they are.
+    async fn reach(&self, name: &str) -> Result<(), PlatformError>;
 }

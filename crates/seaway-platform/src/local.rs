@@ -9,6 +9,7 @@
 pub mod cgroup;
 mod endpoints;
 mod environment;
+mod lines;
 pub mod logs;
 mod observation;
 pub mod paths;
@@ -39,9 +40,11 @@ use seaway_model::{
 pub use self::paths::Paths;
 use self::{
     paths::private_folder,
-    store::{InstanceRecord, ScaleRecord, Store, TaskRecord},
+    store::{InstanceRecord, ScaleRecord, Store},
 };
-use crate::{Applied, LogSource, Observation, Platform, PlatformError};
+use crate::{
+    Action, Applied, Difference, LogRequest, LogStream, Observation, Platform, PlatformError, difference,
+};
 
 /// How a supervisor is started: the program and its arguments, to which the instance's name is added.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -255,6 +258,9 @@ impl Platform for LocalPlatform {
                 });
             }
         }
+        for secret in &plan.secrets {
+            secret.given()?;
+        }
         for role in &plan.roles {
             if let Some(folder) = &role.working_directory
                 && !folder.is_dir()
@@ -309,6 +315,26 @@ impl Platform for LocalPlatform {
             self.wake(&record)?;
         }
         Ok(applied)
+    }
+
+    async fn preview(
+        &self,
+        document: &serde_json::Value,
+        plan: &Plan,
+    ) -> Result<Vec<Difference>, PlatformError> {
+        let existing = self.find(plan.instance.as_str())?;
+        let fields = existing.as_ref().map_or_else(Vec::new, |existing| {
+            difference::fields(&existing.document, document)
+        });
+        Ok(vec![Difference {
+            object: plan.instance.to_string(),
+            action: match existing {
+                None => Action::Create,
+                Some(existing) if existing.document == *document && existing.plan == *plan => Action::Keep,
+                Some(_) => Action::Change,
+            },
+            fields,
+        }])
     }
 
     async fn observe(&self, name: &str) -> Result<Option<Observation>, PlatformError> {
@@ -400,41 +426,12 @@ impl Platform for LocalPlatform {
         self.wake(&record)
     }
 
-    async fn logs(&self, name: &str, only: Option<&str>) -> Result<Vec<LogSource>, PlatformError> {
-        let record = self.record(name)?;
-        let files = self.paths.instance(name, &record.id);
-        let tasks = self.store()?.records().tasks(name)?;
-        let mut sources: Vec<LogSource> = tasks
-            .iter()
-            .filter(|task| only.is_none_or(|only| only == task.role.as_str() || only == task.name()))
-            .map(|task| LogSource {
-                task: task.name(),
-                path: files.log(&task.name()),
-            })
-            .collect();
-        if only == Some("supervisor") {
-            sources.push(LogSource {
-                task: "supervisor".into(),
-                path: files.supervisor_log(),
-            });
-        }
-        if sources.is_empty()
-            && let Some(only) = only
-        {
-            let mut known: Vec<String> = record
-                .plan
-                .roles
-                .iter()
-                .map(|role| role.name.to_string())
-                .collect();
-            known.extend(tasks.iter().map(TaskRecord::name));
-            known.push("supervisor".into());
-            return Err(PlatformError::NoRole {
-                instance: record.name,
-                role: only.to_owned(),
-                known,
-            });
-        }
-        Ok(sources)
+    async fn logs(&self, name: &str, request: LogRequest<'_>) -> Result<Box<dyn LogStream + '_>, PlatformError> {
+        Ok(Box::new(lines::Lines::open(self, name, request)?))
+    }
+
+    async fn reach(&self, _name: &str) -> Result<(), PlatformError> {
+        // They are addresses of this machine.
+        Ok(())
     }
 }

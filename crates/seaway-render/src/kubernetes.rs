@@ -27,6 +27,7 @@ use thiserror::Error;
 pub use self::{
     labels::{COMPONENT, INSTANCE, KEEP, MANAGER},
     record::{INVENTORY, Inventory, InventoryError, ObjectReference},
+    services::number as port_number,
 };
 
 /// The port on which a sidecar serves `/metrics` and `/readyz`.

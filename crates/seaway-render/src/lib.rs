@@ -4,5 +4,6 @@
 //! exist in a cluster. The Kubernetes platform applies what it returns; plain manifests and the Helm chart are other
 //! ways to write it down. So what is rendered and what is run are the same.
 
+pub mod helm;
 pub mod kubernetes;
 pub mod manifests;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use seaway_model::Name;
 
 use crate::commands::{
     agent::AgentArguments,
@@ -12,6 +13,7 @@ use crate::commands::{
     register::{DeregisterCommand, RegisterCommand},
     render::RenderArguments,
     run::RunArguments,
+    setup::SetupCommand,
     wait::WaitArguments,
 };
 
@@ -52,6 +54,10 @@ pub(crate) enum Command {
     Describe(DescribeArguments),
     /// Change the number of tasks of a role.
     Scale(ScaleArguments),
+    /// Run a command in the container of a task.
+    Exec(ExecArguments),
+    /// Make the endpoints of an instance on a cluster reachable from this machine.
+    PortForward(PortForwardArguments),
     /// Show what would be started, without starting it.
     Plan(PlanArguments),
     /// Write what would be made on a cluster as files.
@@ -74,6 +80,8 @@ pub(crate) enum Command {
     Doctor(DoctorArguments),
     /// Print the least Role and RoleBinding for the work in a Kubernetes namespace.
     Rbac(RbacArguments),
+    /// Make a Kubernetes cluster ready, or find what is wrong with manifests.
+    Setup(SetupCommand),
     /// Print a completion script for a shell.
     Completion(CompletionArguments),
     /// Look after one instance. Started by the other commands.
@@ -103,6 +111,8 @@ pub(crate) enum ReferencePage {
     ExitCodes,
     /// Environment variables.
     Environment,
+    /// Variables and `--set` names of the ARL.
+    ArlNames,
 }
 
 /// Forms of output.
@@ -115,6 +125,34 @@ pub(crate) enum OutputFormat {
     Json,
     /// For programs and people.
     Yaml,
+}
+
+/// Where instances run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum PlatformKind {
+    /// Processes of this machine.
+    #[default]
+    Local,
+    /// Pods of a Kubernetes cluster.
+    Kubernetes,
+}
+
+/// On which platform.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Platform")]
+pub(crate) struct PlatformArguments {
+    /// Where: this machine, or a Kubernetes cluster.
+    #[arg(long, value_enum, value_name = "PLATFORM", env = crate::environment::ON, default_value_t)]
+    pub(crate) on: PlatformKind,
+    /// Namespace of the cluster; the document's or that of the context when absent.
+    #[arg(long, value_name = "NAMESPACE")]
+    pub(crate) namespace: Option<Name>,
+    /// Context of the kubeconfig.
+    #[arg(long, value_name = "CONTEXT")]
+    pub(crate) context: Option<String>,
+    /// The kubeconfig file, instead of `KUBECONFIG` or `~/.kube/config`.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) kubeconfig: Option<PathBuf>,
 }
 
 /// Where documents come from.
@@ -139,7 +177,9 @@ pub(crate) struct SourceArguments {
 #[derive(Debug, Args)]
 #[command(
     after_long_help = "Examples:\n  seaway up dask\n  seaway up dask --name big --set workers.replicas=8 --set \
-                             workers.resources.memory=4Gi\n  seaway up -f cluster.yaml --detach\n\nWithout --detach the \
+                             workers.resources.memory=4Gi\n  seaway up -f cluster.yaml --detach\n  seaway up \
+                             -f cluster.yaml --on kubernetes --namespace lab\n  seaway up -f cluster.yaml --on kubernetes \
+                             --dry-run\n\nWithout --detach the \
                              command stays: it shows how the instance is, Ctrl-C takes everything down, a second Ctrl-C \
                              does it by force. An instance that could not become ready is taken down too; with --detach \
                              it stays for `seaway status` and `seaway logs`."
@@ -153,9 +193,17 @@ pub(crate) struct UpArguments {
     /// With --detach: do not wait until it is ready.
     #[arg(long, requires = "detach")]
     pub(crate) no_wait: bool,
+    /// Start nothing; show what would change. A cluster checks all of it too.
+    #[arg(long, conflicts_with_all = ["detach", "no_wait", "timeout"])]
+    pub(crate) dry_run: bool,
+    /// How long it may take to become ready; without end when absent.
+    #[arg(long, value_name = "TIME", conflicts_with = "no_wait")]
+    pub(crate) timeout: Option<seaway_model::Period>,
     /// Form of what is printed on standard output when it is ready.
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: OutputFormat,
+    #[command(flatten)]
+    pub(crate) platform: PlatformArguments,
 }
 
 /// `seaway down`.
@@ -180,6 +228,8 @@ pub(crate) struct DownArguments {
     /// Do not give tasks time to end well.
     #[arg(long)]
     pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) platform: PlatformArguments,
 }
 
 /// `seaway status`.
@@ -198,6 +248,8 @@ pub(crate) struct StatusArguments {
     /// Form of the output.
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: OutputFormat,
+    #[command(flatten)]
+    pub(crate) platform: PlatformArguments,
 }
 
 /// `seaway ls`.
@@ -209,6 +261,8 @@ pub(crate) struct LsArguments {
     /// Names only, one on a line.
     #[arg(short, long, conflicts_with = "output")]
     pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) platform: PlatformArguments,
 }
 
 /// `seaway logs`.
@@ -230,6 +284,8 @@ pub(crate) struct LogsArguments {
     /// How many of the last lines of each task to begin with.
     #[arg(short = 'n', long, value_name = "LINES", default_value_t = 100)]
     pub(crate) tail: usize,
+    #[command(flatten)]
+    pub(crate) platform: PlatformArguments,
 }
 
 /// `seaway describe`.
@@ -241,6 +297,8 @@ pub(crate) struct DescribeArguments {
     /// Form of the output.
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: OutputFormat,
+    #[command(flatten)]
+    pub(crate) platform: PlatformArguments,
 }
 
 /// `seaway scale`.
@@ -264,6 +322,59 @@ pub(crate) struct ScaleArguments {
     /// How long to wait for it. What was asked for stays asked for afterwards.
     #[arg(long, value_name = "TIME", default_value = "5m")]
     pub(crate) timeout: seaway_model::Period,
+    #[command(flatten)]
+    pub(crate) platform: PlatformArguments,
+}
+
+/// `seaway exec`.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "Examples:\n  seaway exec dask worker-0 --on kubernetes -- python -c 'import os; print(os.cpu_count())'\n  \
+                             seaway exec dask notebook-0 --on kubernetes -it -- bash\n\nThe exit code is that of the command."
+)]
+pub(crate) struct ExecArguments {
+    /// The instance.
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// The task: `worker-0`.
+    #[arg(value_name = "TASK")]
+    pub(crate) task: String,
+    /// The command with its arguments.
+    #[arg(value_name = "COMMAND", required = true, last = true)]
+    pub(crate) command: Vec<String>,
+    /// Pass standard input on.
+    #[arg(short = 'i', long)]
+    pub(crate) stdin: bool,
+    /// Give the command a terminal: this one.
+    #[arg(short = 't', long)]
+    pub(crate) tty: bool,
+    #[command(flatten)]
+    pub(crate) platform: PlatformArguments,
+}
+
+/// `seaway port-forward`.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "Examples:\n  seaway port-forward dask --on kubernetes\n\n`seaway up` and this command do the same: \
+                             each endpoint gets its usual port of 127.0.0.1, or a free one when that is taken. It stays until \
+                             Ctrl-C, or until the instance is gone. With --background another process stays, and this one \
+                             returns."
+)]
+pub(crate) struct PortForwardArguments {
+    /// The instance.
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// Return as soon as the endpoints are reachable, and leave them so until the instance is gone.
+    #[arg(long)]
+    pub(crate) background: bool,
+    /// Form of what is printed.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: OutputFormat,
+    /// Be the process in the background.
+    #[arg(long, hide = true, conflicts_with = "background")]
+    pub(crate) detached: bool,
+    #[command(flatten)]
+    pub(crate) platform: PlatformArguments,
 }
 
 /// `seaway plan`.
@@ -278,6 +389,8 @@ pub(crate) struct PlanArguments {
     /// Form of the output.
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: OutputFormat,
+    #[command(flatten)]
+    pub(crate) platform: PlatformArguments,
 }
 
 /// `seaway schema`.

@@ -4,6 +4,8 @@ use seaway_discovery::variables as discovery;
 
 /// Filter for logs.
 pub(crate) const LOG: &str = "SEAWAY_LOG";
+/// Platform where none is named.
+pub(crate) const ON: &str = "SEAWAY_ON";
 /// See <https://no-color.org>.
 pub(crate) const NO_COLOR: &str = "NO_COLOR";
 
@@ -38,6 +40,11 @@ pub(crate) const TABLE: &[(&str, &str, &str)] = &[
         LOG,
         "you",
         "Filter for Seaway's own log on standard error, such as `debug` or `seaway_platform=trace`.",
+    ),
+    (
+        ON,
+        "you",
+        "Where instances run when `--on` does not say: `local` or `kubernetes`.",
     ),
     (NO_COLOR, "you", "When not empty, output has no colours."),
     (

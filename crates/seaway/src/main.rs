@@ -11,6 +11,7 @@ mod environment;
 mod failure;
 mod live;
 mod output;
+mod platforms;
 mod source;
 
 use std::process::ExitCode;
@@ -18,7 +19,6 @@ use std::process::ExitCode;
 use clap::Parser;
 use cli::{Cli, Command};
 use failure::{Failure, Outcome};
-use seaway_platform::local::{LocalPlatform, Paths, SupervisorCommand};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -54,47 +54,58 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 async fn dispatch(command: Command) -> Outcome {
     match command {
-        Command::Up(arguments) => commands::up::run(arguments, &platform()?).await,
-        Command::Down(arguments) => commands::down::run(arguments, &platform()?).await,
-        Command::Status(arguments) => commands::status::run(arguments, &platform()?).await,
-        Command::Ls(arguments) => commands::ls::run(arguments, &platform()?).await,
-        Command::Logs(arguments) => commands::logs::run(arguments, &platform()?).await,
-        Command::Describe(arguments) => commands::describe::run(arguments, &platform()?).await,
-        Command::Scale(arguments) => commands::scale::run(arguments, &platform()?).await,
-        Command::Plan(arguments) => commands::plan::run(&arguments, &platform()?),
+        Command::Up(arguments) => commands::up::run(arguments).await,
+        Command::Down(arguments) => commands::down::run(arguments).await,
+        Command::Status(arguments) => {
+            let platform = platforms::open(&arguments.platform)?;
+            commands::status::run(arguments, &*platform).await
+        }
+        Command::Ls(arguments) => {
+            let platform = platforms::open(&arguments.platform)?;
+            commands::ls::run(arguments, &*platform).await
+        }
+        Command::Logs(arguments) => {
+            let platform = platforms::open(&arguments.platform)?;
+            commands::logs::run(arguments, &*platform).await
+        }
+        Command::Describe(arguments) => {
+            let platform = platforms::open(&arguments.platform)?;
+            commands::describe::run(arguments, &*platform).await
+        }
+        Command::Scale(arguments) => {
+            let platform = platforms::open(&arguments.platform)?;
+            commands::scale::run(arguments, &*platform).await
+        }
+        Command::Plan(arguments) => commands::plan::run(&arguments),
+        Command::Exec(arguments) => commands::exec::run(arguments).await,
+        Command::PortForward(arguments) => commands::port_forward::run(arguments).await,
         Command::Render(arguments) => commands::render::run(&arguments),
         Command::Schema(arguments) => commands::schema::run(&arguments),
-        Command::Run(arguments) => commands::run::run(*arguments, &paths()?.state).await,
-        Command::Agent(arguments) => commands::agent::run(*arguments, &paths()?.state).await,
-        Command::Register(command) => commands::register::register(*command, &paths()?.state).await,
-        Command::Deregister(command) => commands::register::deregister(*command, &paths()?.state).await,
-        Command::Discovery(command) => commands::discovery::run(*command, &paths()?.state).await,
+        Command::Run(arguments) => commands::run::run(*arguments, &platforms::paths()?.state).await,
+        Command::Agent(arguments) => commands::agent::run(*arguments, &platforms::paths()?.state).await,
+        Command::Register(command) => {
+            commands::register::register(*command, &platforms::paths()?.state).await
+        }
+        Command::Deregister(command) => {
+            commands::register::deregister(*command, &platforms::paths()?.state).await
+        }
+        Command::Discovery(command) => commands::discovery::run(*command, &platforms::paths()?.state).await,
         Command::Wait(arguments) => commands::wait::run(arguments).await,
-        Command::Doctor(arguments) => commands::doctor::run(&arguments, &paths()?).await,
+        Command::Doctor(arguments) => commands::doctor::run(&arguments, &platforms::paths()?).await,
         Command::Rbac(arguments) => commands::rbac::run(&arguments),
+        Command::Setup(command) => commands::setup::run(command).await,
         Command::Completion(arguments) => commands::reference::completion(&arguments),
-        Command::Supervise { name } => commands::supervise::run(&name, &paths()?).await,
+        Command::Supervise { name } => commands::supervise::run(&name, &platforms::paths()?).await,
         Command::Reference { page } => commands::reference::run(page),
     }
-}
-
-fn paths() -> Result<Paths, Failure> {
-    Ok(Paths::of_user(|name| std::env::var_os(name))?)
-}
-
-fn platform() -> Result<LocalPlatform, Failure> {
-    let supervisor = SupervisorCommand {
-        program: std::env::current_exe()?,
-        arguments: vec!["supervise".to_owned()],
-    };
-    Ok(LocalPlatform::new(paths()?, supervisor))
 }
 
 /// Logs go to standard error: warnings for a command, more with `--verbose` or `SEAWAY_LOG`. A supervisor's standard
 /// error is its log file.
 fn start_tracing(verbose: u8, command: &Command) {
     use tracing_subscriber::EnvFilter;
-    let supervisor = matches!(command, Command::Supervise { .. });
+    let supervisor = matches!(command, Command::Supervise { .. })
+        || matches!(command, Command::PortForward(arguments) if arguments.detached);
     let default = match (supervisor, verbose) {
         (true, 0) | (false, 1) => "info",
         (true, _) | (false, 2..) => "debug",

@@ -1,10 +1,16 @@
 //! What commands print: tables for people, JSON and YAML for programs.
 
-use std::io::{IsTerminal, Write};
+use std::{
+    collections::BTreeMap,
+    io::{IsTerminal, Write},
+};
 
 use comfy_table::{ContentArrangement, Table, TableStyle};
 use jiff::Timestamp;
-use seaway_model::status::{InstanceStatus, MemoryKeeper, RoleStatus, State, TaskState};
+use seaway_model::{
+    Name,
+    status::{EndpointStatus, InstanceStatus, MemoryKeeper, RoleStatus, State, TaskState},
+};
 use serde::Serialize;
 
 use crate::{cli::OutputFormat, environment, failure::Failure};
@@ -211,14 +217,21 @@ fn role_row(name: &str, role: &RoleStatus) -> Vec<String> {
 
 /// One line for each endpoint.
 pub(crate) fn endpoint_lines(status: &InstanceStatus) -> Vec<String> {
-    let width = status
-        .endpoints
+    lines_of(&status.endpoints)
+}
+
+/// The same for endpoints alone.
+pub(crate) fn endpoints_text(endpoints: &BTreeMap<Name, EndpointStatus>) -> String {
+    lines_of(endpoints).join("\n")
+}
+
+fn lines_of(endpoints: &BTreeMap<Name, EndpointStatus>) -> Vec<String> {
+    let width = endpoints
         .keys()
         .map(|name| name.as_str().len())
         .max()
         .unwrap_or(0);
-    status
-        .endpoints
+    endpoints
         .iter()
         .map(|(name, endpoint)| {
             let token = endpoint

@@ -11,7 +11,7 @@ use seaway_model::{
 };
 
 use crate::{
-    cli::SourceArguments,
+    cli::{PlatformKind, SourceArguments},
     failure::{Failure, USAGE},
 };
 
@@ -51,6 +51,17 @@ pub(crate) fn documents(arguments: &SourceArguments) -> Result<Vec<Document>, Fa
 /// The same for a cluster, which does not have the folder that the user is in.
 pub(crate) fn documents_for_cluster(arguments: &SourceArguments) -> Result<Vec<Document>, Failure> {
     placed(arguments, &std::env::current_dir()?, None)
+}
+
+/// The same for that platform.
+pub(crate) fn documents_on(
+    platform: PlatformKind,
+    arguments: &SourceArguments,
+) -> Result<Vec<Document>, Failure> {
+    match platform {
+        PlatformKind::Local => documents(arguments),
+        PlatformKind::Kubernetes => documents_for_cluster(arguments),
+    }
 }
 
 fn placed(

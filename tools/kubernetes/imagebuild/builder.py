@@ -8,7 +8,7 @@ import re
 import shutil
 from pathlib import Path
 
-from testcluster.programs import cache
+from testcluster.programs import cache, cached_program
 from testcluster.say import Failure
 
 from . import client
@@ -17,6 +17,8 @@ from .contained import list_libraries, run
 
 FOLDER = ROOT / "images"
 BASE = "localhost/seaway-base"
+# Where programs of `tools/programs` are put for Dockerfiles.
+PROGRAMS = Path("target/static/programs")
 # Another number when this module builds the same Dockerfile in another way.
 WAY = "1"
 
@@ -49,6 +51,24 @@ def inputs(name):
 
 def uses_binary(name):
     return BINARY in inputs(name)
+
+
+def programs_in(name):
+    """Programs of `tools/programs` that the Dockerfile copies, by the path it copies them from."""
+    return {path: path.name for path in inputs(name) if path.parent == PROGRAMS}
+
+
+def put_programs(names):
+    """Puts the programs where the Dockerfiles copy them from; built here, so that they are static."""
+    for path, program in {path: program for name in names for path, program in programs_in(name).items()}.items():
+        source, target = cached_program(program), ROOT / path
+        content = source.read_bytes()
+        if target.exists() and target.read_bytes() == content:
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(f"{target.name}.{os.getpid()}")
+        part.write_bytes(content)
+        part.replace(target)
 
 
 def key(name, base):

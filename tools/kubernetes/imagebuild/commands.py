@@ -58,6 +58,7 @@ def build_command(arguments):
     check_requirements()
     if any(builder.uses_binary(name) for name in names):
         binary.build()
+    builder.put_programs(names)
     standing = base_key(arguments)
     archives = {name: archive_of(name, standing) for name in names}
     if missing := [name for name in names if not archives[name].exists()]:
@@ -142,6 +143,8 @@ def list_command(arguments):
     standing = base_key(arguments)
     for name in builder.names():
         if builder.uses_binary(name) and not (binary.ROOT / binary.BINARY).exists():
+            archive = None
+        elif any(not (binary.ROOT / path).exists() for path in builder.programs_in(name)):
             archive = None
         else:
             archive = archive_of(name, standing)

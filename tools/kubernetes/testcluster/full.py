@@ -139,6 +139,9 @@ disabled_plugins = [
   sandbox_image = "{PAUSE}"
   # Without CAP_SYS_RESOURCE every pod would fail.
   restrict_oom_score_adj = true
+  [plugins."io.containerd.grpc.v1.cri".registry]
+    # How registries are reached and trusted; read at each pull.
+    config_path = "{folder}/certs.d"
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "{programs["cni-plugins"]}"
     conf_dir = "{folder}/cni"

@@ -25,6 +25,7 @@ MODULES = Path(__file__).resolve().parent.parent / "modules"
 KUBERNETES = "1.34.4"
 COREDNS = "1.12.4"
 HELM = "3.19.0"
+REGISTRY = "3.1.2"
 GO = (1, 24)
 
 
@@ -105,6 +106,11 @@ GROUPS = [
         "helm", {"helm": "helm.sh/helm/v3/cmd/helm"}, fits=r"^v3\.(1[4-9]|[2-9]\d)\.", version=("version", "--short"),
         published=f"v{HELM}", flags=helm_flags(),
     ),
+    # The registry that `seaway setup kubernetes --own-registry` runs, for images/registry.
+    Built(
+        "registry", {"registry": "github.com/distribution/distribution/v3/cmd/registry"}, fits=r"distribution/v3 v?3\.",
+        published=f"v{REGISTRY}", flags=f"-X github.com/distribution/distribution/v3/version.version=v{REGISTRY}",
+    ),
     # What a node needs, always from the packages: nodes get this folder's `programs` as their PATH, and its plugins.
     Packaged(
         "node",
@@ -147,6 +153,12 @@ def programs(names):
         if missing:
             found.update(cached(group, missing))
     return {name: found[name] for name in dict.fromkeys(names)}
+
+
+def cached_program(name):
+    """The program as it is built here, whatever is in PATH."""
+    (group,) = [group for group in GROUPS if name in group.programs]
+    return cached(group, [name])[name]
 
 
 def in_path(group, name):

@@ -104,18 +104,18 @@ impl<'n> Checker<'n> {
                 "give `spec.workers.threads`, or use more workers",
             );
         }
-        if spec
-            .notebook
-            .directory
-            .as_ref()
-            .is_some_and(|path| path.as_os_str().is_empty())
-        {
-            self.refuse(
-                At::Value,
-                &path.key("notebook").key("directory"),
-                "a path cannot be empty",
-                "",
-            );
+        for (key, given) in [
+            ("directory", &spec.notebook.directory),
+            ("tokenFile", &spec.notebook.token_file),
+        ] {
+            if given.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+                self.refuse(
+                    At::Value,
+                    &path.key("notebook").key(key),
+                    "a path cannot be empty",
+                    "",
+                );
+            }
         }
         self.data(&path.key("data"), &spec.data);
         self.data_volumes(&path.key("data"), &spec.data);

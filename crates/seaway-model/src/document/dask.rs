@@ -155,6 +155,11 @@ impl WorkersSpec {
 pub struct NotebookSpec {
     /// Whether there is one.
     pub enabled: bool,
+    /// A file with the token that opens it, which only its owner can read; a random token is made when absent. It is
+    /// taken when the instance is made, and kept until the instance goes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub token_file: Option<PathBuf>,
     /// The directory it shows; the one in which `seaway up` was called when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
@@ -175,6 +180,7 @@ impl Default for NotebookSpec {
     fn default() -> Self {
         Self {
             enabled: true,
+            token_file: None,
             directory: None,
             resources: Resources::default(),
             env: BTreeMap::new(),

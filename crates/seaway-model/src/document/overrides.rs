@@ -1,29 +1,15 @@
 //! `--set key=value`: changes to a document, checked like the document itself.
 
 use super::{
-    Document,
+    Document, Kind,
+    aliases::{self, Effect},
     check::common_length,
+    dask::DaskSpec,
     error::{DocumentError, DocumentErrors, Outcome, Problem, shorten},
     node::{Entry, Node, Path, Place, Scalar, Segment, Value},
     source::Source,
     suggest, yaml,
 };
-
-/// Short names for what is set most often, as (alias, path, description). They are the make variables of the ARL,
-/// the Dask and notebook deployment that Seaway takes over from.
-pub const SET_ALIASES: &[(&str, &str, &str)] = &[
-    ("WORKER_REPLICAS", "spec.workers.replicas", "how many workers"),
-    (
-        "WORKER_MEM",
-        "spec.workers.resources.memory",
-        "memory of each worker, for example 512Mi",
-    ),
-    (
-        "WORKER_CPU",
-        "spec.workers.resources.cpu",
-        "cores of each worker, for example 500m",
-    ),
-];
 
 /// The keys of a whole document; a path that begins with another one begins within `spec`.
 const ROOTS: [&str; 4] = ["apiVersion", "kind", "metadata", "spec"];
@@ -34,7 +20,7 @@ const SOURCE: &str = "--set";
 /// One `key=value`.
 ///
 /// The key is a path like `spec.workers.replicas`, `workers.replicas`, `data[0].path`, `data.0.path` or
-/// `metadata.labels.example\.com/team`, or one of [`SET_ALIASES`]. The value is a YAML scalar or flow value
+/// `metadata.labels.example\.com/team`, or one of the kind's [`aliases`](super::aliases). The value is a YAML scalar or flow value
 /// (`[a, b]`, `{GPU: 2}`); an empty one is an empty text; `null` takes the key out, so that its default applies.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Override {
@@ -45,15 +31,22 @@ pub struct Override {
 
 /// One segment of the path with its column in the text.
 #[derive(Debug, Clone, PartialEq)]
-struct Step {
-    segment: Segment,
-    column: usize,
+pub(super) struct Step {
+    pub(super) segment: Segment,
+    pub(super) column: usize,
+}
+
+/// One value to put into a document. An override makes one, and an alias may make others of it.
+#[derive(Debug)]
+pub(super) struct Change {
+    pub(super) steps: Vec<Step>,
+    pub(super) value: Node,
 }
 
 impl Override {
     /// Parses `key=value`.
     pub fn parse(text: &str) -> Result<Self, DocumentErrors> {
-        parse(text).map_err(|problem| DocumentErrors::one(tie(&problem, &[Source::new(SOURCE, text)])))
+        parse(text).map_err(|problem| DocumentErrors::one(tie(&problem, &[source(text)])))
     }
 
     /// The override as it was given.
@@ -62,7 +55,27 @@ impl Override {
         &self.text
     }
 
-    /// Changes the tree; `source` is the number of this override.
+    /// What is to be changed in the tree of a document of that kind; `source` is the number of this override.
+    fn changes(&self, kind: Kind, root: &Node, source: usize) -> Outcome<Vec<Change>> {
+        let key = self.text.split_once('=').map_or("", |(key, _)| key);
+        if let Some(alias) = aliases::find(kind, key) {
+            return alias.changes(root, &self.steps, &self.value, source);
+        }
+        let within = matches!(self.steps.first(), Some(Step { segment: Segment::Key(key), .. }) if ROOTS.contains(&key.as_str()));
+        let spec = Step {
+            segment: Segment::Key("spec".to_owned()),
+            column: 1,
+        };
+        let steps = (!within).then_some(spec).into_iter();
+        Ok(vec![Change {
+            steps: steps.chain(self.steps.iter().cloned()).collect(),
+            value: self.value.clone(),
+        }])
+    }
+}
+
+impl Change {
+    /// Changes the tree; `source` is the number of the override.
     fn apply(&self, root: &mut Node, source: usize) -> Outcome<()> {
         let mut node = root;
         let mut path = Path::default();
@@ -146,19 +159,16 @@ impl Override {
 impl Document {
     /// The document with each of the overrides applied in turn, checked again as a whole.
     pub fn with_overrides(&self, overrides: &[Override]) -> Result<Self, DocumentErrors> {
-        let sources: Vec<_> = overrides
-            .iter()
-            .map(|each| Source::new(SOURCE, &each.text))
-            .collect();
-        let fail = |problems: Vec<Problem>| {
+        let sources: Vec<_> = overrides.iter().map(|each| source(&each.text)).collect();
+        let fail = |problems: Vec<Problem>, changes: &[(usize, Change)]| {
             let errors = problems.iter().map(|problem| {
                 // What an override makes wrong elsewhere (two values that exclude each other) is told at the
                 // override that came nearest.
-                let nearest = overrides.iter().enumerate().max_by_key(|(_, each)| {
-                    let steps: Vec<_> = each.steps.iter().map(|step| step.segment.clone()).collect();
+                let nearest = changes.iter().max_by_key(|(_, change)| {
+                    let steps: Vec<_> = change.steps.iter().map(|step| step.segment.clone()).collect();
                     common_length(&problem.path, &steps)
                 });
-                let source = nearest.map_or(0, |(index, _)| index);
+                let source = nearest.map_or(0, |(index, _)| *index);
                 problem.tie(
                     &sources,
                     Place {
@@ -171,13 +181,21 @@ impl Document {
             DocumentErrors::of(errors.collect())
         };
         let json = serde_json::to_value(self)
-            .map_err(|error| fail(vec![Problem::new(None, Path::default(), error.to_string())]))?;
+            .map_err(|error| fail(vec![Problem::new(None, Path::default(), error.to_string())], &[]))?;
         let mut root = Node::from_json(&json);
+        let mut done = Vec::new();
         for (index, each) in overrides.iter().enumerate() {
-            each.apply(&mut root, index)
-                .map_err(|problem| fail(vec![*problem]))?;
+            let changes = each
+                .changes(self.kind(), &root, index)
+                .map_err(|problem| fail(vec![*problem], &done))?;
+            for change in changes {
+                change
+                    .apply(&mut root, index)
+                    .map_err(|problem| fail(vec![*problem], &done))?;
+                done.push((index, change));
+            }
         }
-        Self::from_node(&root).map_err(fail)
+        Self::from_node(&root).map_err(|problems| fail(problems, &done))
     }
 }
 
@@ -199,6 +217,14 @@ impl Node {
                 }
             }
         }
+    }
+}
+
+/// An override as errors show it: with its value, unless that is a secret.
+fn source(text: &str) -> Source {
+    match text.split_once('=') {
+        Some((key, _)) if aliases::is_secret(key) => Source::new(SOURCE, &format!("{key}=…")),
+        _ => Source::new(SOURCE, text),
     }
 }
 
@@ -230,48 +256,63 @@ fn parse(text: &str) -> Outcome<Override> {
         .hint("write it like `workers.replicas=4`")
         .boxed();
     };
-    let steps = match SET_ALIASES.iter().find(|(alias, ..)| *alias == key) {
-        Some((_, path, _)) => path
-            .split('.')
-            .map(|key| Step {
-                segment: Segment::Key(key.to_owned()),
-                column: 1,
-            })
-            .collect(),
-        None => steps(key)?,
-    };
-    if let [
-        Step {
-            segment: Segment::Key(key),
-            ..
-        },
-    ] = &steps[..]
-        && key.chars().all(|c| c.is_ascii_uppercase() || c == '_')
-    {
-        let known: Vec<_> = SET_ALIASES.iter().map(|(alias, ..)| *alias).collect();
-        return Problem::new(
+    let steps = steps(key)?;
+    let refuse = |what: &str, near: String| {
+        Problem::new(
             at(1),
             Path::default(),
-            format!("unknown variable `{}`", shorten(key)),
+            format!("unknown {what} `{}`", shorten(key)),
         )
-        .hint(suggest::hint(key, "variables", &known))
-        .boxed();
+        .hint(near)
+        .boxed()
+    };
+    if let Some(alias) = aliases::any(key) {
+        if let (Effect::Refused { why, instead }, false) = (alias.effect, raw.trim().is_empty()) {
+            return Problem::new(at(1), Path::default(), format!("`{key}` cannot be set: {why}"))
+                .hint(instead)
+                .boxed();
+        }
+        // As `helm` would take them.
+        let mut others = raw.split(',').skip(1).filter_map(|other| other.split_once('='));
+        if let Some((other, _)) = others.find(|(other, _)| aliases::any(other.trim()).is_some()) {
+            let message = format!("`{}` stands in the value of `{key}`", other.trim());
+            return Problem::new(at(key.chars().count() + 2), Path::default(), message)
+                .hint("give each of them with a `--set` of its own")
+                .boxed();
+        }
+    } else if key
+        .chars()
+        .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+    {
+        return refuse("variable", suggest::hint(key, "variables", &aliases::variables()));
+    } else if let Some(near) = near_chart_value(key, &steps) {
+        return refuse("key", format!("did you mean `{near}`?"));
     }
-    let within = matches!(steps.first(), Some(Step { segment: Segment::Key(key), .. }) if ROOTS.contains(&key.as_str()));
-    let spec = Step {
-        segment: Segment::Key("spec".to_owned()),
-        column: 1,
-    };
-    let steps = if within {
-        steps
-    } else {
-        std::iter::once(spec).chain(steps).collect()
-    };
     Ok(Override {
         text: text.to_owned(),
         steps,
         value: value(raw, key.chars().count() + 1)?,
     })
+}
+
+/// The value of the ARL's chart that was meant, when the key can be none of a document's.
+fn near_chart_value(key: &str, steps: &[Step]) -> Option<&'static str> {
+    let [
+        Step {
+            segment: Segment::Key(first),
+            ..
+        },
+        _,
+        ..,
+    ] = steps
+    else {
+        return None;
+    };
+    let known = DaskSpec::KEYS.into_iter().chain(ROOTS);
+    if suggest::nearest(first, known).is_some() {
+        return None;
+    }
+    suggest::nearest(key, aliases::chart_values())
 }
 
 /// The path of a key: segments with dots between them, `\` before a dot that is a part of one, `[0]` for items.
@@ -393,22 +434,6 @@ mod tests {
             "", ".", "a.", ".a", "a..b", "[0]", "a[", "a[]", "a[x]", "a[0]b", "a[-1]",
         ] {
             assert!(path(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn every_alias_leads_somewhere() {
-        let document = Document::preset("dask").unwrap();
-        for (alias, path, _) in SET_ALIASES {
-            let set = |key: &str| document.with_overrides(&[Override::parse(&format!("{key}=50m")).unwrap()]);
-            match (set(alias), set(path)) {
-                (Ok(one), Ok(other)) => assert_eq!(one, other),
-                (one, other) => {
-                    let (one, other) = (one.unwrap_err().to_string(), other.unwrap_err().to_string());
-                    assert!(one.contains(&format!("`{path}`: ")), "{one}");
-                    assert!(other.contains(&format!("`{path}`: ")), "{other}");
-                }
-            }
         }
     }
 }

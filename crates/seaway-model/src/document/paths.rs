@@ -11,6 +11,7 @@ impl Document {
         match &mut self.spec {
             Spec::Dask(spec) => {
                 spec.python.environment.iter_mut().for_each(&mut *change);
+                spec.notebook.token_file.iter_mut().for_each(&mut *change);
                 spec.notebook.directory.iter_mut().for_each(&mut *change);
                 spec.data.iter_mut().for_each(|data| change(&mut data.path));
                 spec.discovery
@@ -83,7 +84,7 @@ mod tests {
     #[test]
     fn every_path_of_a_document_is_reached() {
         let text = "apiVersion: seaway.dev/v1alpha1\nkind: Dask\nmetadata: {name: a}\nspec:\n  \
-                    python: {environment: p}\n  notebook: {directory: p}\n  data: [{name: d, path: p}]\n  \
+                    python: {environment: p}\n  notebook: {directory: p, tokenFile: p}\n  data: [{name: d, path: p}]\n  \
                     discovery:\n  - file: {path: p}\n  - http: {url: 'https://h/', tokenFile: p, certificateFile: p, \
                     keyFile: p, caFile: p}\n";
         let mut document = crate::document::parse("test", text.as_bytes()).unwrap().remove(0);
@@ -93,7 +94,7 @@ mod tests {
             *path = "/q".into();
             count += 1;
         });
-        assert_eq!(count, 8);
+        assert_eq!(count, 9);
         assert!(!document.to_yaml().unwrap().contains(": p"));
         document.set_default_notebook_directory(Path::new("/elsewhere"));
         document.for_each_path(&mut |path| assert_eq!(path, Path::new("/q")));

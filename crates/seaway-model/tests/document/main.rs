@@ -6,6 +6,7 @@
     reason = "Clippy takes the helpers of integration tests for production code"
 )]
 
+mod aliases;
 mod overrides;
 mod properties;
 mod right;

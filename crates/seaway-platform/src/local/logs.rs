@@ -18,6 +18,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub(super) use self::follow::LOOK;
 pub use self::{
     clean::clean,
     follow::{Follower, Line},

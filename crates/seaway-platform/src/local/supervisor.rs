@@ -103,12 +103,12 @@ enum Event {
     Drained {
         key: Key,
         start_id: String,
-        left: Result<retire::Load, String>,
+        left: Result<crate::drain::Load, String>,
     },
     /// The load of all tasks of a role.
     Loads {
         role: Name,
-        loads: Result<BTreeMap<Key, retire::Load>, String>,
+        loads: Result<BTreeMap<Key, crate::drain::Load>, String>,
     },
     /// What the preparation of an environment is doing.
     Preparing(String),

@@ -4,10 +4,15 @@ use std::collections::BTreeMap;
 
 use seaway_model::plan::{Plan, Role};
 
+use super::object_name;
+
 /// Label with the name of the instance, on all its objects and pods.
 pub const INSTANCE: &str = "seaway.dev/instance";
 /// Label with the role, on what belongs to one.
 pub const COMPONENT: &str = "app.kubernetes.io/component";
+/// Label with the name of the object, on what belongs to a role: `dask-scheduler`. The ARL's tools select by it; nothing
+/// of Seaway does.
+const APP: &str = "k8s-app";
 /// Annotation of an object that stays when the instance goes.
 pub const KEEP: &str = "seaway.dev/keep";
 /// Who made it, as the usual tools show it; and the field manager of what is applied.
@@ -27,6 +32,7 @@ pub(super) fn of(plan: &Plan, role: Option<&Role>) -> BTreeMap<String, String> {
     );
     if let Some(role) = role {
         labels.insert(COMPONENT.to_owned(), role.name.to_string());
+        labels.insert(APP.to_owned(), object_name(&plan.instance, role.name.as_str()));
     }
     labels
 }

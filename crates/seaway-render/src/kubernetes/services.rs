@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use super::{Object, RenderError, Scope, is_numbered, labels};
 
 /// The number of a port: the one asked for, else the usual one, which is always free in a pod.
-pub(super) fn number(port: &PortPlan) -> u16 {
+#[must_use]
+pub fn number(port: &PortPlan) -> u16 {
     port.fixed.unwrap_or(port.usual)
 }
 

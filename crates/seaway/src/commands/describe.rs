@@ -2,7 +2,7 @@
 
 use seaway_lifecycle::{Activity, activity, status};
 use seaway_model::{document::Document, plan::Plan, status::InstanceStatus};
-use seaway_platform::{Platform, local::LocalPlatform};
+use seaway_platform::Platform;
 use serde::Serialize;
 
 use crate::{cli::DescribeArguments, failure::Outcome, output};
@@ -17,7 +17,7 @@ struct Description {
     plan: Plan,
 }
 
-pub(crate) async fn run(arguments: DescribeArguments, platform: &LocalPlatform) -> Outcome {
+pub(crate) async fn run(arguments: DescribeArguments, platform: &dyn Platform) -> Outcome {
     let Some(observation) = platform.observe(&arguments.name).await? else {
         return Err(super::status::not_found(platform, &arguments.name).await);
     };

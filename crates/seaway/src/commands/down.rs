@@ -2,20 +2,23 @@
 
 use seaway_lifecycle as lifecycle;
 use seaway_model::Name;
-use seaway_platform::{Platform, PlatformError, local::LocalPlatform};
+use seaway_platform::PlatformError;
 
 use crate::{
     cli::DownArguments,
     failure::{Failure, Outcome},
     live::Live,
-    output, source,
+    output, platforms, source,
 };
 
-pub(crate) async fn run(arguments: DownArguments, platform: &LocalPlatform) -> Outcome {
+pub(crate) async fn run(arguments: DownArguments) -> Outcome {
+    let documents = arguments.file.as_deref().map(source::read).transpose()?;
+    let platform = platforms::open_for(&arguments.platform, documents.as_deref().unwrap_or_default())?;
+    let platform = &*platform;
     let names: Vec<String> = if arguments.all {
         platform.list().await?.iter().map(ToString::to_string).collect()
-    } else if let Some(file) = &arguments.file {
-        source::read(file)?
+    } else if let Some(documents) = &documents {
+        documents
             .iter()
             .map(|document| document.name().to_string())
             .collect()

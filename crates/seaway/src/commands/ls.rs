@@ -1,11 +1,11 @@
 //! `seaway ls`: which instances there are.
 
 use seaway_lifecycle as lifecycle;
-use seaway_platform::{Platform, local::LocalPlatform};
+use seaway_platform::Platform;
 
 use crate::{cli::LsArguments, failure::Outcome, output};
 
-pub(crate) async fn run(arguments: LsArguments, platform: &LocalPlatform) -> Outcome {
+pub(crate) async fn run(arguments: LsArguments, platform: &dyn Platform) -> Outcome {
     if arguments.quiet {
         let names: Vec<String> = platform.list().await?.iter().map(ToString::to_string).collect();
         if !names.is_empty() {

@@ -2,15 +2,15 @@
 
 use seaway_lifecycle as lifecycle;
 use seaway_model::plan::{Dependency, Plan, PythonEnvironment};
-use seaway_platform::local::LocalPlatform;
 
-use crate::{cli::PlanArguments, failure::Outcome, output, source};
+use crate::{cli::PlanArguments, failure::Outcome, output, platforms, source};
 
-pub(crate) fn run(arguments: &PlanArguments, platform: &LocalPlatform) -> Outcome {
-    let documents = source::documents(&arguments.source)?;
+pub(crate) fn run(arguments: &PlanArguments) -> Outcome {
+    let documents = source::documents_on(arguments.platform.on, &arguments.source)?;
+    let platform = platforms::open_for(&arguments.platform, &documents)?;
     let plans = documents
         .iter()
-        .map(|document| lifecycle::plan(platform, document))
+        .map(|document| lifecycle::plan(&*platform, document))
         .collect::<Result<Vec<Plan>, _>>()?;
     let text = || plans.iter().map(text).collect::<Vec<_>>().join("\n");
     match plans.as_slice() {

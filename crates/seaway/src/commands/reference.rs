@@ -1,7 +1,11 @@
 //! The reference pages that are made from the code, and completion scripts.
 
 use clap::{Command, CommandFactory};
-use seaway_model::document::{PRESETS, SET_ALIASES};
+use seaway_engines::dask::arl::{NOT_SET, VARIABLES, Value};
+use seaway_model::{
+    Kind,
+    document::{Alias, PRESETS, aliases},
+};
 
 use super::schema;
 use crate::{
@@ -25,6 +29,7 @@ pub(crate) fn run(page: ReferencePage) -> Outcome {
         ReferencePage::Status => status()?,
         ReferencePage::ExitCodes => exit_codes(),
         ReferencePage::Environment => environment_page(),
+        ReferencePage::ArlNames => arl_names(),
     };
     output::print(text.trim_end())?;
     Ok(0)
@@ -66,12 +71,9 @@ fn document() -> Result<String, Failure> {
         text.push_str(&format!("| `{name}` | {what} |\n"));
     }
     text.push_str(
-        "\n## Short names for `--set`\n\nThe names of the ARL's `make` variables work as keys.\n\n",
+        "\n## Short names for `--set`\n\nThe `make` variables and the chart's values of the ARL work as keys: see [Names of \
+         the ARL](arl-names.md).\n",
     );
-    text.push_str("| name | key | meaning |\n| --- | --- | --- |\n");
-    for (alias, key, meaning) in SET_ALIASES {
-        text.push_str(&format!("| `{alias}` | `{key}` | {meaning} |\n"));
-    }
     let schema = serde_json::to_string_pretty(&schema::of(SchemaKind::Document)?)?;
     text.push_str(&format!(
         "\n## JSON Schema\n\nAs printed by `seaway schema`.\n\n```json\n{schema}\n```\n"
@@ -110,4 +112,63 @@ fn environment_page() -> String {
         text.push_str(&format!("| `{name}` | {meaning} |\n"));
     }
     text
+}
+
+fn arl_names() -> String {
+    let mut text = format!(
+        "{MADE}# Names of the ARL\n\nThe names that users of the ARL on Kubernetes know, and what they are in Seaway.\n\n## \
+         Variables of tasks\n\nTasks of a Dask instance have these, with the same meaning on every platform. Variables \
+         of the document (`spec.env`, `spec.workers.env`, …) win over them. Dask reads each variable that begins with \
+         `DASK_` as a setting; those here are settings that it does not have.\n\n| variable | scheduler | workers | \
+         notebook | meaning |\n| --- | --- | --- | --- | --- |\n"
+    );
+    for variable in VARIABLES {
+        text.push_str(&format!(
+            "| `{}` | {} | {} | {} | {} |\n",
+            variable.name,
+            source(variable.scheduler),
+            source(variable.worker),
+            source(variable.notebook),
+            variable.meaning
+        ));
+    }
+    text.push_str(
+        "\nBeside them `DASK_SCHEDULER_ADDRESS` in workers, notebook and kernels is what Dask's `Client()` reads.\n\n### Not \
+         set\n\n| variable | why | instead |\n| --- | --- | --- |\n",
+    );
+    for (name, why, instead) in NOT_SET {
+        text.push_str(&format!("| `{name}` | {why} | {instead} |\n"));
+    }
+    text.push_str(
+        "\n## Names for `--set`\n\nThey are keys beside the paths of the document: `seaway up dask --set WORKER_REPLICAS=4 \
+         --set WORKER_MEM=2Gi`. Each has a `--set` of its own; the last one wins. They are not read from the environment. \
+         An empty value of a name that is refused says nothing, and is taken.\n",
+    );
+    let (make, chart): (Vec<Alias>, Vec<Alias>) =
+        aliases(Kind::Dask).iter().partition(|alias| alias.is_variable());
+    for (title, group) in [("Variables of `make`", make), ("Values of the chart", chart)] {
+        text.push_str(&format!(
+            "\n### {title}\n\n| name | meaning | in the document |\n| --- | --- | --- |\n"
+        ));
+        for alias in group {
+            text.push_str(&format!(
+                "| `{}` | {} | {} |\n",
+                alias.name,
+                alias.meaning,
+                alias.target()
+            ));
+        }
+    }
+    text
+}
+
+/// Where the value of a variable comes from.
+fn source(value: Option<Value>) -> String {
+    match value {
+        None => String::new(),
+        Some(Value::Known(template)) => format!("`{template}`"),
+        Some(Value::Cores) => "`resources.cpu`".into(),
+        Some(Value::Bytes) => "`resources.memory`".into(),
+        Some(Value::Tags) => "`tags`".into(),
+    }
 }

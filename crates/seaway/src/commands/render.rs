@@ -11,6 +11,7 @@ use std::{
 use clap::{Args, ValueEnum, ValueHint};
 use seaway_model::{Document, Name, plan::Plan};
 use seaway_render::{
+    helm,
     kubernetes::{self, Object, Setting},
     manifests,
 };
@@ -25,6 +26,7 @@ const EXAMPLES: &str = "\
 Examples:
   seaway render -f lab.yaml | kubectl apply -f -
   seaway render dask --set kubernetes.image=registry.example.com/dask:1 -o manifests/
+  seaway render -f lab.yaml --as helm -o chart/ && helm install lab chart/
 
 The objects are those that Seaway itself would make. Tokens are new each time, in a Secret; files with one are readable \
 by their owner alone.";
@@ -53,16 +55,26 @@ enum Form {
     /// Kubernetes manifests, for `kubectl apply`.
     #[default]
     Manifests,
+    /// A Helm chart, in a new folder; with one for each document when there are several.
+    Helm,
 }
 
 /// The image of the sidecars that belongs to this release.
 const AGENT_IMAGE: &str = concat!("seaway:", env!("CARGO_PKG_VERSION"));
 
 pub(crate) fn run(arguments: &RenderArguments) -> Outcome {
-    let Form::Manifests = arguments.form;
+    let documents = source::documents_for_cluster(&arguments.source)?;
+    match arguments.form {
+        Form::Manifests => render_manifests(arguments, &documents)?,
+        Form::Helm => render_charts(arguments, &documents)?,
+    }
+    Ok(0)
+}
+
+fn render_manifests(arguments: &RenderArguments, documents: &[Document]) -> Result<(), Failure> {
     let mut all = Vec::new();
-    for document in source::documents_for_cluster(&arguments.source)? {
-        all.extend(objects(&document, &arguments.namespace)?);
+    for document in documents {
+        all.extend(objects(document, &arguments.namespace)?);
     }
     match &arguments.output {
         None => output::print(manifests::stream(&all).map_err(failed)?.trim_end())?,
@@ -75,7 +87,70 @@ pub(crate) fn run(arguments: &RenderArguments) -> Outcome {
             ));
         }
     }
-    Ok(0)
+    Ok(())
+}
+
+fn render_charts(arguments: &RenderArguments, documents: &[Document]) -> Result<(), Failure> {
+    let Some(folder) = &arguments.output else {
+        let failure = Failure::new(
+            USAGE,
+            "--as helm: a chart is a folder; say which with --output FOLDER",
+        );
+        return Err(failure);
+    };
+    // Before the first one is written.
+    let mut charts = Vec::new();
+    for document in documents {
+        let chart = helm::chart(&helm::Source {
+            document,
+            plan: &|document| seaway_engines::plan(document).map_err(|error| error.to_string()),
+            agent_image: AGENT_IMAGE,
+            version: env!("CARGO_PKG_VERSION"),
+        })
+        .map_err(|error| Failure::new(USAGE, error))?;
+        let folder = match documents {
+            [_] => folder.clone(),
+            _ => folder.join(document.name().as_str()),
+        };
+        refuse_to_mix(&folder)?;
+        charts.push((document.name(), folder, chart));
+    }
+    for (name, folder, chart) in charts {
+        for file in &chart {
+            let path = folder.join(&file.path);
+            let parent = path.parent().unwrap_or(&folder);
+            fs::create_dir_all(parent)
+                .and_then(|()| fs::write(&path, &file.text))
+                .map_err(|error| unwritable(&path, &error))?;
+        }
+        let shown = folder.display();
+        output::say(&format!(
+            "{} files written to {shown}; `helm install {name} {shown}` makes an instance of it",
+            chart.len()
+        ));
+    }
+    Ok(())
+}
+
+/// What an older chart had and a newer one has not would still be part of it.
+fn refuse_to_mix(folder: &Path) -> Result<(), Failure> {
+    let filled = match fs::read_dir(folder) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
+        Err(error) => return Err(unwritable(folder, &error)),
+    };
+    if !filled {
+        return Ok(());
+    }
+    let message = format!(
+        "`{}` is not empty, and a chart is all that is in its folder",
+        folder.display()
+    );
+    Err(Failure::new(USAGE, message).hint("remove it first, or give another folder"))
+}
+
+fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(FAILED, format!("`{}` cannot be written: {error}", path.display()))
 }
 
 fn objects(document: &Document, namespace: &Name) -> Result<Vec<Object>, Failure> {
@@ -88,25 +163,26 @@ fn objects(document: &Document, namespace: &Name) -> Result<Vec<Object>, Failure
     let setting = Setting {
         namespace: &namespace,
         document: &serde_json::to_value(document).map_err(failed)?,
-        secrets: &new_secrets(&plan),
+        secrets: &new_secrets(&plan)?,
         agent_image: AGENT_IMAGE,
     };
     kubernetes::objects(&plan, &setting).map_err(|error| Failure::new(USAGE, error))
 }
 
-/// 256 random bits for each secret.
-fn new_secrets(plan: &Plan) -> BTreeMap<Name, String> {
+/// What the user gives for each secret, else 256 random bits.
+fn new_secrets(plan: &Plan) -> Result<BTreeMap<Name, String>, Failure> {
     plan.secrets
         .iter()
-        .map(|secret| (secret.name.clone(), hex::encode(rand::random::<[u8; 32]>())))
+        .map(|secret| {
+            let given = secret.given().map_err(|error| Failure::new(USAGE, error))?;
+            let value = given.unwrap_or_else(|| hex::encode(rand::random::<[u8; 32]>()));
+            Ok((secret.name.clone(), value))
+        })
         .collect()
 }
 
 fn write(folder: &Path, objects: &[Object]) -> Result<(), Failure> {
-    let refuse = |path: &Path, error: std::io::Error| {
-        Failure::new(FAILED, format!("`{}` cannot be written: {error}", path.display()))
-    };
-    fs::create_dir_all(folder).map_err(|error| refuse(folder, error))?;
+    fs::create_dir_all(folder).map_err(|error| unwritable(folder, &error))?;
     for (object, (name, text)) in objects.iter().zip(manifests::files(objects).map_err(failed)?) {
         let path = folder.join(name);
         let mode = if object.kind == "Secret" { 0o600 } else { 0o644 };
@@ -118,7 +194,7 @@ fn write(folder: &Path, objects: &[Object]) -> Result<(), Failure> {
             .mode(mode)
             .open(&path)
             .and_then(|mut file| file.write_all(text.as_bytes()))
-            .map_err(|error| refuse(&path, error))?;
+            .map_err(|error| unwritable(&path, &error))?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use seaway_lifecycle as lifecycle;
 use seaway_model::status::{InstanceStatus, State, TaskState};
-use seaway_platform::{Platform, local::LocalPlatform};
+use seaway_platform::Platform;
 
 use crate::{
     cli::ScaleArguments,
@@ -16,7 +16,7 @@ use crate::{
 /// The most tasks of one role; the same as in a document.
 const MOST: u32 = 1000;
 
-pub(crate) async fn run(arguments: ScaleArguments, platform: &LocalPlatform) -> Outcome {
+pub(crate) async fn run(arguments: ScaleArguments, platform: &dyn Platform) -> Outcome {
     let wanted = arguments
         .roles
         .iter()

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use seaway_lifecycle as lifecycle;
-use seaway_model::status::InstanceStatus;
-use seaway_platform::{Platform, local::LocalPlatform};
+use seaway_model::{Name, document::nearest, status::InstanceStatus};
+use seaway_platform::{Platform, PlatformError};
 
 use crate::{
     cli::{OutputFormat, StatusArguments},
@@ -12,7 +12,7 @@ use crate::{
     output,
 };
 
-pub(crate) async fn run(arguments: StatusArguments, platform: &LocalPlatform) -> Outcome {
+pub(crate) async fn run(arguments: StatusArguments, platform: &dyn Platform) -> Outcome {
     let mut shown = String::new();
     loop {
         let text = if let Some(name) = &arguments.name {
@@ -60,13 +60,12 @@ fn render<T: serde::Serialize>(
 }
 
 /// The error for a name that nothing has, with the nearest that something has.
-pub(crate) async fn not_found(platform: &LocalPlatform, name: &str) -> Failure {
-    match platform.logs(name, None).await {
-        Err(error) => error.into(),
-        // It appeared in between.
-        Ok(_) => Failure::new(
-            crate::failure::NOT_FOUND,
-            format!("there was no instance `{name}` a moment ago"),
-        ),
+pub(crate) async fn not_found(platform: &dyn Platform, name: &str) -> Failure {
+    let known = platform.list().await.unwrap_or_default();
+    let nearest = nearest(name, known.iter().map(Name::as_str)).and_then(|near| near.parse().ok());
+    PlatformError::NotFound {
+        name: name.to_owned(),
+        nearest,
     }
+    .into()
 }

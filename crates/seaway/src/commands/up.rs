@@ -4,17 +4,17 @@ use std::path::Path;
 
 use seaway_lifecycle as lifecycle;
 use seaway_model::{
-    Name,
+    Document, Name,
     status::{InstanceStatus, State},
 };
-use seaway_platform::{Applied, Platform, local::LocalPlatform};
+use seaway_platform::{Action, Applied, Difference, Platform};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
     cli::{OutputFormat, UpArguments},
     failure::{Failure, INTERRUPTED, NOT_READY, Outcome},
     live::Live,
-    output, source,
+    output, platforms, source,
 };
 
 /// The signals that mean "take it down": Ctrl-C, `kill`, a terminal that goes away.
@@ -42,8 +42,13 @@ impl Interrupts {
     }
 }
 
-pub(crate) async fn run(arguments: UpArguments, platform: &LocalPlatform) -> Outcome {
-    let documents = source::documents(&arguments.source)?;
+pub(crate) async fn run(arguments: UpArguments) -> Outcome {
+    let documents = source::documents_on(arguments.platform.on, &arguments.source)?;
+    let platform = platforms::open_for(&arguments.platform, &documents)?;
+    let platform = &*platform;
+    if arguments.dry_run {
+        return preview(platform, &documents, arguments.output).await;
+    }
     // Before anything exists, so that no Ctrl-C is lost.
     let mut interrupts = Interrupts::new()?;
     let applied = lifecycle::up(platform, &documents).await?;
@@ -69,18 +74,31 @@ pub(crate) async fn run(arguments: UpArguments, platform: &LocalPlatform) -> Out
         return Ok(0);
     }
 
-    let mut show = |all: &[InstanceStatus]| live.show(all);
+    let mut last = Vec::new();
+    let mut show = |all: &[InstanceStatus]| {
+        last = all.to_vec();
+        live.show(all);
+    };
     let settled = tokio::select! {
-        settled = lifecycle::wait_until_settled(platform, &names, &mut show) => Some(settled?),
+        settled = settle(platform, &names, &mut show) => Some(settled),
         () = interrupts.next() => None,
+        () = time_is_up(arguments.timeout) => Some(Ok(last)),
     };
     live.clear();
-    let Some(settled) = settled else {
-        if !own.is_empty() {
-            output::say("interrupted: taking it down (Ctrl-C again to force)");
-            take_down(platform, &own, &mut interrupts).await?;
+    let settled = match settled {
+        None => {
+            if !own.is_empty() {
+                output::say("interrupted: taking it down (Ctrl-C again to force)");
+                take_down(platform, &own, &mut interrupts).await?;
+            }
+            return Ok(INTERRUPTED);
         }
-        return Ok(INTERRUPTED);
+        // What cannot be watched is not left behind unwatched.
+        Some(Err(failure)) if attached => {
+            take_down(platform, &own, &mut interrupts).await?;
+            return Err(failure);
+        }
+        Some(settled) => settled?,
     };
     if let Some(failure) = not_ready(&names, &settled) {
         for status in settled.iter().filter(|status| status.state != State::Ready) {
@@ -105,6 +123,92 @@ pub(crate) async fn run(arguments: UpArguments, platform: &LocalPlatform) -> Out
     ));
     let notes = settled.into_iter().flat_map(notes_of).collect();
     stay(platform, &names, &own, notes, &mut interrupts).await
+}
+
+/// Waits until the instances are ready and reached from here, or one of them failed.
+async fn settle(
+    platform: &dyn Platform,
+    names: &[Name],
+    show: &mut dyn FnMut(&[InstanceStatus]),
+) -> Result<Vec<InstanceStatus>, Failure> {
+    // Their addresses are known before they are ready, and the way there can be made meanwhile.
+    let reach = async {
+        for name in names {
+            platform.reach(name.as_str()).await?;
+        }
+        Ok::<_, lifecycle::LifecycleError>(())
+    };
+    let wait = lifecycle::wait_until_settled(platform, names, show);
+    let (settled, reached) = tokio::join!(wait, reach);
+    let mut settled = settled?;
+    // One that failed is told of first: it may be why it is not reached.
+    if settled.len() == names.len() && settled.iter().all(|status| status.state == State::Ready) {
+        reached?;
+        for status in &mut settled {
+            if let Some(now) = lifecycle::observe(platform, status.name.as_str()).await? {
+                *status = now;
+            }
+        }
+    }
+    Ok(settled)
+}
+
+/// Returns when the time is up; never when there is no limit.
+async fn time_is_up(limit: Option<seaway_model::Period>) {
+    match limit {
+        Some(limit) => tokio::time::sleep(limit.duration()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Shows what bringing the documents up would change.
+async fn preview(platform: &dyn Platform, documents: &[Document], format: OutputFormat) -> Outcome {
+    let mut all = Vec::new();
+    for document in documents {
+        let plan = lifecycle::plan(platform, document)?;
+        all.extend(platform.preview(&serde_json::to_value(document)?, &plan).await?);
+    }
+    output::emit(format, &all, || differences_text(&all))?;
+    Ok(0)
+}
+
+fn differences_text(all: &[Difference]) -> String {
+    let mut text = String::new();
+    for difference in all {
+        let sign = match difference.action {
+            Action::Create => '+',
+            Action::Change => '~',
+            Action::Delete => '-',
+            Action::Keep => continue,
+        };
+        text.push_str(&format!("{sign} {}\n", difference.object));
+        for field in &difference.fields {
+            let shown = |value: &Option<serde_json::Value>| {
+                value
+                    .as_ref()
+                    .map_or_else(|| "nothing".to_owned(), ToString::to_string)
+            };
+            text.push_str(&format!(
+                "    {}: {} -> {}\n",
+                field.path,
+                shown(&field.before),
+                shown(&field.after)
+            ));
+        }
+    }
+    let count = |action| {
+        all.iter()
+            .filter(|difference| difference.action == action)
+            .count()
+    };
+    text.push_str(&format!(
+        "{} to make, {} to change, {} to delete, {} stay as they are",
+        count(Action::Create),
+        count(Action::Change),
+        count(Action::Delete),
+        count(Action::Keep)
+    ));
+    text
 }
 
 /// Why not every instance is ready, if so.
@@ -166,7 +270,7 @@ fn notes_of(status: InstanceStatus) -> impl Iterator<Item = (Name, String)> {
 
 /// Stays until interrupted, and says when something changes. These notes were said already.
 async fn stay(
-    platform: &LocalPlatform,
+    platform: &dyn Platform,
     names: &[Name],
     own: &[Name],
     mut noted: Vec<(Name, String)>,
@@ -224,7 +328,7 @@ async fn stay(
 
 /// Takes instances down; a further signal does it by force.
 async fn take_down(
-    platform: &LocalPlatform,
+    platform: &dyn Platform,
     names: &[Name],
     interrupts: &mut Interrupts,
 ) -> Result<(), Failure> {
@@ -251,7 +355,7 @@ async fn take_down(
 }
 
 /// Asks instances to go; one that is gone already has done so.
-async fn ask_to_go(platform: &LocalPlatform, names: &[Name], forced: bool) -> Result<(), Failure> {
+async fn ask_to_go(platform: &dyn Platform, names: &[Name], forced: bool) -> Result<(), Failure> {
     for name in names {
         match platform.remove(name.as_str(), forced).await {
             Ok(()) | Err(seaway_platform::PlatformError::NotFound { .. }) => {}

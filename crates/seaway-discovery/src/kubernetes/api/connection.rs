@@ -1,6 +1,13 @@
 //! Requests to the API server: tried again while that helps, within a time, and errors that name what is missing.
 
-use std::{error::Error as StdError, sync::Arc};
+use std::{
+    error::Error as StdError,
+    ops::ControlFlow,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
@@ -71,6 +78,9 @@ pub struct Connection {
     session: Mutex<Option<Arc<Session>>>,
     turns: Semaphore,
     pub(crate) clock: ServerClock,
+    /// Whether to go on trying for as long as an operation may take, once the API server has answered.
+    patient: bool,
+    answered: AtomicBool,
 }
 
 /// An answer of the API server that is one of success, or of a status that was expected.
@@ -107,7 +117,17 @@ impl Connection {
             session: Mutex::new(None),
             turns: Semaphore::new(AT_ONCE),
             clock: ServerClock::default(),
+            patient: false,
+            answered: AtomicBool::new(false),
         }
+    }
+
+    /// The same connection that waits for an API server that has answered before and is away, such as one that is
+    /// started anew.
+    #[must_use]
+    pub fn patient(mut self) -> Self {
+        self.patient = true;
+        self
     }
 
     /// The client; made at the first use, and made anew after credentials were refused.
@@ -149,7 +169,9 @@ impl Connection {
         expected: &[StatusCode],
     ) -> Result<Answer> {
         let deadline = retry::deadline(self.settings.timeout);
-        retry::retry(RETRIES, deadline, || {
+        let waits = self.patient && self.answered.load(Ordering::Relaxed);
+        let times = if waits { u32::MAX } else { RETRIES };
+        retry::retry(times, deadline, || {
             self.attempt(&method, target, body, expected)
         })
         .await
@@ -157,6 +179,15 @@ impl Connection {
 
     /// Waits until something happens to what is watched, or the time in the request is up.
     pub async fn watch(&self, target: &Target) -> Result<()> {
+        self.follow(target, || ControlFlow::Break(())).await
+    }
+
+    /// Tells whenever something happens to what is watched, until it is told to stop or the time in the request is up.
+    pub async fn follow(
+        &self,
+        target: &Target,
+        mut happened: impl FnMut() -> ControlFlow<()> + Send,
+    ) -> Result<()> {
         let session = self.session().await?;
         let path = target.path(&session.namespace);
         let request = Request::builder()
@@ -181,11 +212,37 @@ impl Connection {
             if frame
                 .data_ref()
                 .is_some_and(|data| !data.starts_with(br#"{"type":"BOOKMARK""#))
+                && happened().is_break()
             {
                 return Ok(());
             }
         }
         Ok(())
+    }
+
+    /// What an error of the client means that was not met by [`send`](Self::send). `what` is the resource and the part
+    /// of it that was asked for, for people.
+    #[must_use]
+    pub fn explain(&self, error: &kube::Error, what: &str) -> Error {
+        match error {
+            kube::Error::Api(status) if status.code == 403 => Error::Forbidden {
+                directory: self.settings.describe(),
+                permission: format!("use {what}"),
+                reason: status.message.clone(),
+            },
+            kube::Error::Api(status) => Error::Http {
+                method: "GET",
+                url: what.to_owned(),
+                status: status.code,
+                reason: StatusCode::from_u16(status.code)
+                    .ok()
+                    .and_then(|status| status.canonical_reason())
+                    .unwrap_or("(no standard status)"),
+                body: status.message.clone(),
+                retry_after: None,
+            },
+            error => transport_error(error, what),
+        }
     }
 
     async fn attempt(
@@ -259,6 +316,7 @@ impl Connection {
             Ok((parts, (sent, received), Vec::from(bytes.to_bytes())))
         };
         let (parts, (sent, received), bytes) = timeout(within, work).await.map_err(late)??;
+        self.answered.store(true, Ordering::Relaxed);
         if let Some(date) = parts
             .headers
             .get(header::DATE)

@@ -12,7 +12,7 @@ use std::{
 use super::{LONGEST_LINE, clean, open, read_between, rotated, tail::read_back};
 
 /// How often logs are looked at.
-const LOOK: Duration = Duration::from_millis(100);
+pub(in crate::local) const LOOK: Duration = Duration::from_millis(100);
 
 /// How long a line that is not ended is held back after its last byte was read.
 const PATIENCE: Duration = Duration::from_secs(1);

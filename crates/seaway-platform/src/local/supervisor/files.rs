@@ -39,7 +39,10 @@ impl Supervisor {
         for secret in &self.record.plan.secrets {
             let path = self.files.secret(secret.name.as_str());
             if !path.exists() {
-                write_secret(&path).map_err(failed(&path))?;
+                let given = secret.given().map_err(std::io::Error::other);
+                given
+                    .and_then(|given| write_secret(&path, given))
+                    .map_err(failed(&path))?;
             }
         }
         for file in &self.record.plan.files {
@@ -52,10 +55,10 @@ impl Supervisor {
     }
 }
 
-/// Writes a new secret: 256 random bits as hexadecimal digits, readable by the user alone from the start.
-fn write_secret(path: &Path) -> std::io::Result<()> {
+/// Writes a secret, readable by the user alone from the start: the one given, or 256 random bits as hexadecimal digits.
+fn write_secret(path: &Path, given: Option<String>) -> std::io::Result<()> {
     use std::{io::Write, os::unix::fs::OpenOptionsExt};
-    let bytes: [u8; 32] = rand::random();
+    let secret = given.unwrap_or_else(|| hex::encode(rand::random::<[u8; 32]>()));
     let partial = path.with_extension("new");
     let mut file = File::options()
         .write(true)
@@ -63,7 +66,7 @@ fn write_secret(path: &Path) -> std::io::Result<()> {
         .truncate(true)
         .mode(0o600)
         .open(&partial)?;
-    file.write_all(hex::encode(bytes).as_bytes())?;
+    file.write_all(secret.as_bytes())?;
     drop(file);
     std::fs::rename(&partial, path)
 }

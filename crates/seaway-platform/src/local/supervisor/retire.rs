@@ -6,55 +6,27 @@ use std::{collections::BTreeMap, time::Duration};
 use seaway_agent::http;
 use seaway_model::{
     Name,
-    plan::{Drain, PortReference, Role, Template, select},
+    plan::{Drain, PortReference, Role, Template},
     status::TaskState,
 };
 use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{Event, Key, Supervisor, roster};
-use crate::local::store::TaskTarget;
-
-/// What a task holds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Load {
-    /// Pieces of work.
-    pub(super) work: u64,
-    /// Results of which there is no other copy.
-    pub(super) sole: u64,
-    /// What else speaks against stopping this one rather than another.
-    pub(super) weight: u64,
-}
+use crate::{
+    drain::{Load, Questions},
+    local::store::TaskTarget,
+};
 
 /// Time between two requests to a task that retires.
 const AGAIN: Duration = Duration::from_millis(250);
 /// Longest time for one answer. Handing data over takes as long as it takes, within this.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The questions about one task, resolved.
+/// The questions about one task, with where they are asked.
 struct Asking {
     address: String,
-    load_path: String,
-    keys: [Vec<String>; 3],
-    release_path: String,
-    body: String,
-}
-
-impl Asking {
-    fn load(&self, document: &Value) -> Load {
-        let number = |path: &Vec<String>| {
-            select(document, path)
-                .iter()
-                .filter_map(|value| value.as_u64())
-                .sum::<u64>()
-        };
-        let [work, sole, weight] = &self.keys;
-        Load {
-            work: number(work),
-            sole: number(sole),
-            weight: number(weight),
-        }
-    }
+    questions: Questions,
 }
 
 impl Supervisor {
@@ -148,7 +120,7 @@ impl Supervisor {
             .collect();
         let Some((address, path)) = askings
             .first()
-            .map(|(_, a)| (a.address.clone(), a.load_path.clone()))
+            .map(|(_, a)| (a.address.clone(), a.questions.load_path.clone()))
         else {
             return;
         };
@@ -158,7 +130,7 @@ impl Supervisor {
             let loads = read_load(&address, &path).await.map(|document| {
                 askings
                     .iter()
-                    .map(|(key, asking)| (key.clone(), asking.load(&document)))
+                    .map(|(key, asking)| (key.clone(), asking.questions.load(&document)))
                     .collect()
             });
             if loads.is_err() {
@@ -223,15 +195,11 @@ impl Supervisor {
                 .text(template, &key.0, key.1)
                 .map_err(|error| error.to_string())
         };
-        let texts = |path: &[Template]| path.iter().map(text).collect::<Result<Vec<_>, _>>();
         Ok(Asking {
             address: context
                 .address(&drain.at, &key.0, key.1)
                 .map_err(|error| error.to_string())?,
-            load_path: drain.load_path.clone(),
-            keys: [texts(&drain.work)?, texts(&drain.sole)?, texts(&drain.weight)?],
-            release_path: drain.release_path.clone(),
-            body: text(&drain.release_body)?,
+            questions: Questions::of(drain, text)?,
         })
     }
 
@@ -268,15 +236,15 @@ impl Supervisor {
             let left = async {
                 http::request(
                     &asking.address,
-                    &asking.release_path,
-                    Some(asking.body.clone()),
+                    &asking.questions.release_path,
+                    Some(asking.questions.release_body.clone()),
                     PATIENCE,
                 )
                 .await
                 .map_err(|error| error.to_string())?;
-                read_load(&asking.address, &asking.load_path)
+                read_load(&asking.address, &asking.questions.load_path)
                     .await
-                    .map(|document| asking.load(&document))
+                    .map(|document| asking.questions.load(&document))
             };
             let _ = events.send(Event::Drained {
                 key,
@@ -314,7 +282,7 @@ impl Supervisor {
                 tracing::info!(task = task.record.name(), "holds nothing any more");
                 task.stop(&role.stop, false, false, now);
             }
-            Ok(load) => task.say(TaskState::Retiring, words(load)),
+            Ok(load) => task.say(TaskState::Retiring, load.words()),
             Err(reason) => task.say(
                 TaskState::Retiring,
                 format!("cannot be asked what it holds: {reason}"),
@@ -329,46 +297,4 @@ async fn read_load(address: &str, path: &str) -> Result<Value, String> {
         .map_err(|error| error.to_string())?;
     serde_json::from_slice(&body)
         .map_err(|error| format!("{address}{path} did not answer with JSON: {error}"))
-}
-
-fn words(load: Load) -> String {
-    let count = |n: u64, one: &str, many: &str| {
-        if n == 1 {
-            format!("1 {one}")
-        } else {
-            format!("{n} {many}")
-        }
-    };
-    let work = count(load.work, "piece of work", "pieces of work");
-    let sole = count(load.sole, "result", "results");
-    match (load.work, load.sole) {
-        (_, 0) => format!("finishes {work}"),
-        (0, _) => format!("holds the only copy of {sole}, which no other task can take yet"),
-        _ => format!("finishes {work} and holds the only copy of {sole}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn says_what_is_left() {
-        let load = |work, sole| {
-            words(Load {
-                work,
-                sole,
-                weight: 0,
-            })
-        };
-        assert_eq!(load(1, 0), "finishes 1 piece of work");
-        assert_eq!(
-            load(0, 2),
-            "holds the only copy of 2 results, which no other task can take yet"
-        );
-        assert_eq!(
-            load(3, 1),
-            "finishes 3 pieces of work and holds the only copy of 1 result"
-        );
-    }
 }
