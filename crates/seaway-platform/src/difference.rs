@@ -95,7 +95,9 @@ fn essence(object: &Value) -> Value {
 fn compare(found: &mut Vec<FieldDifference>, path: String, before: Option<&Value>, after: Option<&Value>) {
     match (before, after) {
         (before, after) if before == after => {}
-        (Some(Value::Object(before)), Some(Value::Object(after))) => compare_maps(found, &path, before, after),
+        (Some(Value::Object(before)), Some(Value::Object(after))) => {
+            compare_maps(found, &path, before, after);
+        }
         (Some(Value::Array(before)), Some(Value::Array(after)))
             if named(before).is_some() && named(after).is_some() =>
         {
@@ -108,7 +110,9 @@ fn compare(found: &mut Vec<FieldDifference>, path: String, before: Option<&Value
             names.dedup();
             for name in names {
                 let of = |all: &[(&str, &'_ Value)]| {
-                    all.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).clone())
+                    all.iter()
+                        .find(|(key, _)| *key == name)
+                        .map(|(_, value)| (*value).clone())
                 };
                 let path = format!("{path}[{name}]");
                 compare(found, path, of(&before).as_ref(), of(&after).as_ref());
@@ -161,7 +165,10 @@ mod tests {
     use super::*;
 
     fn paths(before: &Value, after: &Value) -> Vec<String> {
-        fields(before, after).into_iter().map(|field| field.path).collect()
+        fields(before, after)
+            .into_iter()
+            .map(|field| field.path)
+            .collect()
     }
 
     #[test]
@@ -179,11 +186,14 @@ mod tests {
             ["spec.containers[main].args", "spec.containers[main].image"]
         );
         let one = json!({"spec": {"containers": [{"name": "main"}]}});
-        assert_eq!(paths(&with("a", json!([])), &one), [
-            "spec.containers[agent]",
-            "spec.containers[main].args",
-            "spec.containers[main].image"
-        ]);
+        assert_eq!(
+            paths(&with("a", json!([])), &one),
+            [
+                "spec.containers[agent]",
+                "spec.containers[main].args",
+                "spec.containers[main].image"
+            ]
+        );
     }
 
     #[test]

@@ -22,14 +22,14 @@ use async_trait::async_trait;
 use k8s_openapi::api::core::v1::ConfigMap;
 use seaway_discovery::Variables;
 use seaway_model::{Name, discovery, document::nearest, plan::Plan};
-use seaway_render::kubernetes::{INSTANCE, MANAGER, Setting, objects};
+use seaway_render::kubernetes::{INSTANCE, Setting, objects};
 
+use self::{cluster::Cluster, scale::Drains, watch::Watches};
 pub use self::{
     cluster::hint,
     exec::ExecRequest,
     reach::{Forwarded, ForwarderCommand},
 };
-use self::{cluster::Cluster, scale::Drains, watch::Watches};
 use crate::{Applied, Difference, LogRequest, LogStream, Observation, Platform, PlatformError};
 
 /// Label with who made an object, as the usual tools show it.
@@ -112,9 +112,9 @@ impl KubernetesPlatform {
     }
 }
 
-/// The labels of all inventories, and of all else that Seaway made.
+/// The label of all that belongs to some instance, whoever made it: Helm puts its own name beside.
 fn ours() -> String {
-    format!("{MANAGED_BY}={MANAGER},{INSTANCE}")
+    INSTANCE.to_owned()
 }
 
 /// The labels of what belongs to an instance.
@@ -173,7 +173,9 @@ impl Platform for KubernetesPlatform {
                 let Some(mut observation) = seen else {
                     return Err(PlatformError::Cluster(error));
                 };
-                observation.notes.push(format!("this is what was last seen: {error}"));
+                observation
+                    .notes
+                    .push(format!("this is what was last seen: {error}"));
                 observation.followed = false;
                 Ok(Some(observation))
             }
@@ -211,7 +213,11 @@ impl Platform for KubernetesPlatform {
         self.begin_removal(name, forced).await
     }
 
-    async fn logs(&self, name: &str, request: LogRequest<'_>) -> Result<Box<dyn LogStream + '_>, PlatformError> {
+    async fn logs(
+        &self,
+        name: &str,
+        request: LogRequest<'_>,
+    ) -> Result<Box<dyn LogStream + '_>, PlatformError> {
         Ok(Box::new(lines::Lines::open(self, name, request).await?))
     }
 

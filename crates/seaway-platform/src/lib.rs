@@ -172,10 +172,12 @@ impl PlatformError {
             }
             Self::Directory(error) => return error.hint(),
             Self::Cluster(error) => return kubernetes::hint(error),
-            Self::ClusterSettings { field: "namespace", .. } => {
-                "`seaway setup kubernetes --namespace NAME` makes one; `--namespace` chooses another".into()
+            Self::ClusterSettings {
+                field: "namespace", ..
+            } => "`seaway setup kubernetes --namespace NAME` makes one; `--namespace` chooses another".into(),
+            Self::NamespaceEnds(_) => {
+                "wait until it is gone and make it anew, or choose another (`--namespace`)".into()
             }
-            Self::NamespaceEnds(_) => "wait until it is gone and make it anew, or choose another (`--namespace`)".into(),
             Self::Occupied { .. } => {
                 "give the instance another name (`--name`), or remove the object if nobody needs it".into()
             }
@@ -332,7 +334,11 @@ pub trait Platform {
     async fn remove(&self, name: &str, forced: bool) -> Result<(), PlatformError>;
 
     /// What the tasks of an instance write.
-    async fn logs(&self, name: &str, request: LogRequest<'_>) -> Result<Box<dyn LogStream + '_>, PlatformError>;
+    async fn logs(
+        &self,
+        name: &str,
+        request: LogRequest<'_>,
+    ) -> Result<Box<dyn LogStream + '_>, PlatformError>;
 
     /// Makes the endpoints of an instance reachable from this machine where they are not, and keeps them so until the
     /// instance goes. Returns when they are.

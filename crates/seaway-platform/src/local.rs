@@ -426,7 +426,11 @@ impl Platform for LocalPlatform {
         self.wake(&record)
     }
 
-    async fn logs(&self, name: &str, request: LogRequest<'_>) -> Result<Box<dyn LogStream + '_>, PlatformError> {
+    async fn logs(
+        &self,
+        name: &str,
+        request: LogRequest<'_>,
+    ) -> Result<Box<dyn LogStream + '_>, PlatformError> {
         Ok(Box::new(lines::Lines::open(self, name, request)?))
     }
 

@@ -42,16 +42,21 @@ pub const AGENT: &str = "agent";
 /// The most characters that the name of a Service or of a pod can have.
 const LONGEST: usize = 63;
 
+/// The most characters that the name of a StatefulSet can have: its pods have a label with it and a hash of ten digits.
+const LONGEST_SET: usize = 52;
+
 /// Why a plan cannot be had as Kubernetes objects.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum RenderError {
     /// A name is too long for what is made from it.
-    #[error("metadata.name: `{name}` is too long: `{made}` would have more than {LONGEST} characters")]
+    #[error("metadata.name: `{name}` is too long: `{made}` would have more than {most} characters")]
     TooLong {
         /// The instance's name.
         name: Name,
         /// What would be called so.
         made: String,
+        /// The most that it can have.
+        most: usize,
     },
     /// Names of Services begin with a letter.
     #[error("metadata.name: `{0}` begins with a digit, and the name of a Service cannot")]
@@ -164,10 +169,15 @@ impl Scope<'_> {
     /// The name of a part, short enough for every object that can be called so.
     fn name_of(&self, part: &str) -> Result<String, RenderError> {
         let made = object_name(&self.plan.instance, part);
-        if made.len() > LONGEST {
+        self.check_length(made, LONGEST)
+    }
+
+    fn check_length(&self, made: String, most: usize) -> Result<String, RenderError> {
+        if made.len() > most {
             return Err(RenderError::TooLong {
                 name: self.plan.instance.clone(),
                 made,
+                most,
             });
         }
         Ok(made)

@@ -62,7 +62,11 @@ impl Preview {
 
 impl KubernetesPlatform {
     /// What bringing a plan up would change, as the API server sees it. Nothing is written.
-    pub(super) async fn compare_with_cluster(&self, document: &Value, plan: &Plan) -> Result<Vec<Difference>, PlatformError> {
+    pub(super) async fn compare_with_cluster(
+        &self,
+        document: &Value,
+        plan: &Plan,
+    ) -> Result<Vec<Difference>, PlatformError> {
         Ok(self.compare(document, plan).await?.differences)
     }
 
@@ -171,7 +175,11 @@ impl KubernetesPlatform {
         let Some(found) = self.cluster.get::<Bare>(resource, &reference.name).await? else {
             return Ok(());
         };
-        let label = found.metadata.labels.as_ref().and_then(|labels| labels.get(INSTANCE));
+        let label = found
+            .metadata
+            .labels
+            .as_ref()
+            .and_then(|labels| labels.get(INSTANCE));
         let keep = found
             .metadata
             .annotations
@@ -272,7 +280,11 @@ impl KubernetesPlatform {
         let roles: Vec<&Role> = plan.roles.iter().filter(|role| role.scalable).collect();
         let found = try_join_all(roles.iter().map(|role| {
             let name = object_name(&plan.instance, role.name.as_str());
-            async move { self.cluster.get::<StatefulSet>(Resource::StatefulSet, &name).await }
+            async move {
+                self.cluster
+                    .get::<StatefulSet>(Resource::StatefulSet, &name)
+                    .await
+            }
         }))
         .await?;
         Ok(roles
@@ -320,7 +332,9 @@ impl std::fmt::Debug for Preview {
 fn as_it_runs(plan: &Plan, former: Option<&Plan>, numbers: &BTreeMap<Name, u32>) -> Plan {
     let mut plan = plan.clone();
     for role in plan.roles.iter_mut().filter(|role| is_numbered(role)) {
-        let Some(&now) = numbers.get(&role.name) else { continue };
+        let Some(&now) = numbers.get(&role.name) else {
+            continue;
+        };
         let was = former.and_then(|former| former.role(role.name.as_str()));
         if was.is_some_and(|was| was.replicas == role.replicas) || now > role.replicas {
             role.replicas = now;

@@ -110,7 +110,10 @@ impl Cluster {
             .send(method, target, body, expected)
             .await
             .map_err(refused)?;
-        Ok((answer.status, answer.read("the answer of the API server").map_err(refused)?))
+        Ok((
+            answer.status,
+            answer.read("the answer of the API server").map_err(refused)?,
+        ))
     }
 
     /// An object; `None` when it is not there.
@@ -185,7 +188,11 @@ impl Cluster {
     }
 
     /// Makes a new object; `None` when one of its name is there.
-    pub(super) async fn create(&self, resource: Resource, body: &Value) -> Result<Option<Value>, PlatformError> {
+    pub(super) async fn create(
+        &self,
+        resource: Resource,
+        body: &Value,
+    ) -> Result<Option<Value>, PlatformError> {
         let target = Target {
             resource,
             what: What::New,
@@ -248,7 +255,8 @@ impl Cluster {
         uid: Option<&str>,
         deletion: Deletion,
     ) -> Result<(), PlatformError> {
-        let mut body = json!({"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Foreground"});
+        let mut body =
+            json!({"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Foreground"});
         if deletion == Deletion::Forced {
             body["gracePeriodSeconds"] = 0.into();
             body["propagationPolicy"] = "Background".into();
@@ -287,7 +295,9 @@ pub(super) fn resource_of(object: &Object) -> Result<Resource, PlatformError> {
 pub(super) fn refused(error: Error) -> PlatformError {
     match error {
         Error::Configuration { field, reason, .. } => PlatformError::ClusterSettings { field, reason },
-        Error::Forbidden { reason, directory, .. } if reason.contains("because it is being terminated") => {
+        Error::Forbidden {
+            reason, directory, ..
+        } if reason.contains("because it is being terminated") => {
             let namespace = directory.split('`').nth(1).and_then(|name| name.parse().ok());
             PlatformError::NamespaceEnds(namespace.unwrap_or(Name::literal("default")))
         }

@@ -75,7 +75,9 @@ impl KubernetesPlatform {
         if let Some(mut sizes) = process.terminal_size() {
             tokio::spawn(async move {
                 use futures_util::SinkExt;
-                let Ok(mut changes) = signal(SignalKind::window_change()) else { return };
+                let Ok(mut changes) = signal(SignalKind::window_change()) else {
+                    return;
+                };
                 while let Ok(size) = rustix::termios::tcgetwinsize(std::io::stdout()) {
                     let size = TerminalSize {
                         width: size.ws_col,
@@ -136,7 +138,9 @@ impl KubernetesPlatform {
             .and_then(|cause| cause.message?.parse::<u8>().ok());
         code.ok_or_else(|| PlatformError::Unsupported {
             platform: "kubernetes",
-            what: status.message.unwrap_or_else(|| "the command could not be run".into()),
+            what: status
+                .message
+                .unwrap_or_else(|| "the command could not be run".into()),
         })
     }
 

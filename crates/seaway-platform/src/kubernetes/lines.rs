@@ -28,7 +28,7 @@ pub(super) struct Lines<'a> {
     /// The containers whose lines come: task, identity of the pod, how often the container was started.
     known: BTreeSet<(String, String, i32)>,
     sender: Option<mpsc::Sender<Result<LogLine, PlatformError>>>,
-    lines: mpsc::Receiver<Result<LogLine, PlatformError>>,
+    arrived: mpsc::Receiver<Result<LogLine, PlatformError>>,
     readers: Vec<JoinHandle<()>>,
     /// Whether some pods were seen already; the lines of later ones are all wanted.
     began: bool,
@@ -56,7 +56,7 @@ impl<'a> Lines<'a> {
         name: &str,
         request: LogRequest<'_>,
     ) -> Result<Self, PlatformError> {
-        let (sender, lines) = mpsc::channel(WAITING);
+        let (sender, arrived) = mpsc::channel(WAITING);
         let mut all = Self {
             platform,
             name: name.to_owned(),
@@ -65,7 +65,7 @@ impl<'a> Lines<'a> {
             follow: request.follow,
             known: BTreeSet::new(),
             sender: Some(sender),
-            lines,
+            arrived,
             readers: Vec::new(),
             began: false,
         };
@@ -117,15 +117,21 @@ impl<'a> Lines<'a> {
             if !self.known.insert(key) {
                 continue;
             }
-            let Some(sender) = self.sender.clone() else { continue };
+            let Some(sender) = self.sender.clone() else {
+                continue;
+            };
             let parameters = LogParams {
                 container: Some(MAIN.to_owned()),
                 follow: self.follow,
                 tail_lines: (!self.began).then(|| i64::try_from(self.tail).unwrap_or(i64::MAX)),
                 ..LogParams::default()
             };
-            self.readers
-                .push(tokio::spawn(read_one(self.platform.pods(), source, parameters, sender)));
+            self.readers.push(tokio::spawn(read_one(
+                self.platform.pods(),
+                source,
+                parameters,
+                sender,
+            )));
         }
         self.began = true;
         Ok(true)
@@ -142,7 +148,7 @@ impl LogStream for Lines<'_> {
     async fn next(&mut self) -> Result<Option<LogLine>, PlatformError> {
         loop {
             if !self.follow {
-                return self.lines.recv().await.transpose();
+                return self.arrived.recv().await.transpose();
             }
             let changed = self
                 .platform
@@ -150,7 +156,7 @@ impl LogStream for Lines<'_> {
                 .changed(&self.platform.cluster, std::time::Duration::from_secs(60));
             tokio::select! {
                 biased;
-                line = self.lines.recv() => return line.transpose(),
+                line = self.arrived.recv() => return line.transpose(),
                 () = changed => {}
             }
             if !self.look().await? {
@@ -230,7 +236,10 @@ async fn read_one(
         tracing::debug!("{} is not read: {error}", source.task);
         if !matches!(
             &error,
-            PlatformError::Cluster(seaway_discovery::Error::Http { status: 400 | 404, .. })
+            PlatformError::Cluster(seaway_discovery::Error::Http {
+                status: 400 | 404,
+                ..
+            })
         ) {
             let _ = sender.send(Err(error)).await;
         }

@@ -50,7 +50,10 @@ pub(super) fn target_of(inventory: &ConfigMap) -> Target {
 /// Whether a pod is one of a role's.
 pub(super) fn of_role(pod: &Pod, role: &Role) -> bool {
     let labels = pod.metadata.labels.as_ref();
-    labels.and_then(|labels| labels.get(COMPONENT)).map(String::as_str) == Some(role.name.as_str())
+    labels
+        .and_then(|labels| labels.get(COMPONENT))
+        .map(String::as_str)
+        == Some(role.name.as_str())
 }
 
 /// The controller of a role's pods, as far as it matters here.
@@ -98,7 +101,7 @@ impl KubernetesPlatform {
         if target == Target::Up {
             self.carry_on_scaling(&read.plan, &seen, &mut numbers).await?;
         }
-        if self.is_anything_unready(&read.plan, &seen) {
+        if is_anything_unready(&read.plan, &seen) {
             seen.events = self.events().await?;
         }
         let endpoints = self.endpoints(&read.plan).await?;
@@ -119,8 +122,14 @@ impl KubernetesPlatform {
                 && observed.tasks.len() >= observed.desired as usize;
             roles.insert(role.name.clone(), observed);
         }
-        let was_ready = self.note_ready(&inventory, target == Target::Up && all_ready).await;
-        let created = inventory.metadata.creation_timestamp.as_ref().map_or(now, |time| time.0);
+        let was_ready = self
+            .note_ready(&inventory, target == Target::Up && all_ready)
+            .await;
+        let created = inventory
+            .metadata
+            .creation_timestamp
+            .as_ref()
+            .map_or(now, |time| time.0);
         Ok(Some(Observation {
             document: read.document,
             plan: read.plan,
@@ -182,14 +191,15 @@ impl KubernetesPlatform {
             other => other,
         }
     }
+}
 
-    fn is_anything_unready(&self, plan: &Plan, seen: &Seen) -> bool {
-        plan.roles.iter().any(|role| {
-            let pods: Vec<&Pod> = seen.pods_of(role).collect();
-            let wanted = seen.controller(plan, role).replicas;
-            pods.len() < wanted as usize || pods.iter().any(|pod| !task::is_ready(pod))
-        })
-    }
+/// Whether some task is not there or not ready, so that the reason is looked for.
+fn is_anything_unready(plan: &Plan, seen: &Seen) -> bool {
+    plan.roles.iter().any(|role| {
+        let pods: Vec<&Pod> = seen.pods_of(role).collect();
+        let wanted = seen.controller(plan, role).replicas;
+        pods.len() < wanted as usize || pods.iter().any(|pod| !task::is_ready(pod))
+    })
 }
 
 /// An inventory that says nothing, for one that cannot be read.
@@ -294,7 +304,13 @@ impl Seen {
         let mut pods: BTreeMap<u32, &Pod> = self
             .pods_of(role)
             .filter_map(|pod| {
-                let number = pod.metadata.name.as_deref()?.strip_prefix(&prefix)?.parse().ok()?;
+                let number = pod
+                    .metadata
+                    .name
+                    .as_deref()?
+                    .strip_prefix(&prefix)?
+                    .parse()
+                    .ok()?;
                 Some((number, pod))
             })
             .collect();
@@ -324,7 +340,8 @@ impl Seen {
                     && status.state == TaskState::Ready
                 {
                     status.state = TaskState::Starting;
-                    "runs what the earlier document said, and is replaced in its turn".clone_into(&mut status.reason);
+                    "runs what the earlier document said, and is replaced in its turn"
+                        .clone_into(&mut status.reason);
                 }
                 Some(status)
             })
@@ -338,7 +355,13 @@ impl Seen {
         let newest = self
             .pods_of(role)
             // One that was evicted or lost stays for a while beside the one that took its place.
-            .max_by_key(|pod| (!going(pod), !task::has_ended(pod), pod.metadata.creation_timestamp.clone()));
+            .max_by_key(|pod| {
+                (
+                    !going(pod),
+                    !task::has_ended(pod),
+                    pod.metadata.creation_timestamp.clone(),
+                )
+            });
         if controller.replicas == 0 && newest.is_none() {
             return Vec::new();
         }

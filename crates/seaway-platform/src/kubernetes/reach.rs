@@ -80,7 +80,11 @@ pub(super) struct Pods(Cluster);
 
 /// The labels of a role's pods.
 pub(super) fn pods_of_role(plan: &Plan, role: &Role) -> String {
-    format!("{},{COMPONENT}={}", of_instance(plan.instance.as_str()), role.name)
+    format!(
+        "{},{COMPONENT}={}",
+        of_instance(plan.instance.as_str()),
+        role.name
+    )
 }
 
 impl Pods {
@@ -102,10 +106,12 @@ impl Pods {
             .portforward(pod, &[port])
             .await
             .map_err(|error| self.failed(&error, &format!("pods/{pod}/portforward")))?;
-        forwarder.take_stream(port).ok_or_else(|| PlatformError::Unsupported {
-            platform: "kubernetes",
-            what: format!("port {port} of pod {pod} was not forwarded"),
-        })
+        forwarder
+            .take_stream(port)
+            .ok_or_else(|| PlatformError::Unsupported {
+                platform: "kubernetes",
+                what: format!("port {port} of pod {pod} was not forwarded"),
+            })
     }
 
     /// The pods of the namespace, for what is more than one request and one answer.
@@ -254,13 +260,18 @@ impl KubernetesPlatform {
         let mut endpoints = Vec::new();
         let mut serving = Vec::new();
         for endpoint in &plan.endpoints {
-            let Some(role) = plan.role(endpoint.role.as_str()) else { continue };
+            let Some(role) = plan.role(endpoint.role.as_str()) else {
+                continue;
+            };
             let Some(port) = role.port(endpoint.port.as_str()).map(port_number) else {
                 continue;
             };
             let listener = listen(port).await.map_err(failed(&folder))?;
             let local = listener.local_addr().map_err(failed(&folder))?;
-            let token = endpoint.token.as_ref().and_then(|token| tokens.get(token).cloned());
+            let token = endpoint
+                .token
+                .as_ref()
+                .and_then(|token| tokens.get(token).cloned());
             endpoints.push(at(endpoint, local.ip().to_string(), local.port(), token));
             serving.push(serve(listener, self.pods(), pods_of_role(&plan, role), port));
         }
@@ -395,7 +406,11 @@ fn read(folder: &Path) -> Option<Forwarded> {
 fn write(path: &Path, text: &str) -> std::io::Result<()> {
     let new = path.with_extension("new");
     let _ = fs::remove_file(&new);
-    let mut file = File::options().write(true).create_new(true).mode(0o600).open(&new)?;
+    let mut file = File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&new)?;
     file.write_all(text.as_bytes())?;
     fs::rename(&new, path)
 }

@@ -102,7 +102,9 @@ impl KubernetesPlatform {
             try_join_all(
                 rest.iter()
                     // These go with their Services.
-                    .filter(|(resource, _)| !matches!(resource, Resource::EndpointSlice | Resource::Endpoints))
+                    .filter(|(resource, _)| {
+                        !matches!(resource, Resource::EndpointSlice | Resource::Endpoints)
+                    })
                     .map(|(resource, object)| self.delete_once(*resource, object, Deletion::Whole)),
             )
             .await?;
@@ -143,11 +145,7 @@ impl KubernetesPlatform {
     }
 
     /// What is left of an instance of these kinds. Neither the inventory nor what is to be kept counts.
-    async fn remains(
-        &self,
-        name: &str,
-        kinds: &[Resource],
-    ) -> Result<Vec<(Resource, Bare)>, PlatformError> {
+    async fn remains(&self, name: &str, kinds: &[Resource]) -> Result<Vec<(Resource, Bare)>, PlatformError> {
         let labels = of_instance(name);
         let inventory = name
             .parse()

@@ -132,7 +132,9 @@ impl KubernetesPlatform {
         };
         let patch = json!({"metadata": {"annotations": {SCALE: value}}});
         let inventory = seaway_render::kubernetes::Inventory::object_name(instance);
-        self.cluster.merge(Resource::ConfigMap, &inventory, &patch).await?;
+        self.cluster
+            .merge(Resource::ConfigMap, &inventory, &patch)
+            .await?;
         Ok(())
     }
 
@@ -157,13 +159,18 @@ impl KubernetesPlatform {
                 reached.push(name.clone());
                 continue;
             };
-            let current = set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or_default();
+            let current = set
+                .spec
+                .as_ref()
+                .and_then(|spec| spec.replicas)
+                .unwrap_or_default();
             let current = u32::try_from(current).unwrap_or_default();
             if current == number.desired {
                 reached.push(name.clone());
                 continue;
             }
-            if current < number.desired || number.forced || self.is_drained(plan, role, seen, number.desired) {
+            if current < number.desired || number.forced || self.is_drained(plan, role, seen, number.desired)
+            {
                 let object = set.metadata.name.as_deref().unwrap_or_default();
                 let patch = json!({"spec": {"replicas": number.desired}});
                 self.cluster.merge(Resource::StatefulSet, object, &patch).await?;
@@ -302,13 +309,7 @@ async fn release(pods: &Pods, labels: &str, port: u16, questions: &Questions) ->
 }
 
 /// A text about a task whose pod is known.
-fn resolve(
-    plan: &Plan,
-    role: &Role,
-    index: u32,
-    pod: &Pod,
-    template: &Template,
-) -> Result<String, String> {
+fn resolve(plan: &Plan, role: &Role, index: u32, pod: &Pod, template: &Template) -> Result<String, String> {
     template.resolve(|reference| match reference {
         Reference::Instance => Ok(plan.instance.to_string()),
         Reference::Task => Ok(format!("{}-{index}", role.name)),

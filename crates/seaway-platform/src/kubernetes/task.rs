@@ -6,7 +6,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{
-    ContainerState, ContainerStateTerminated, ContainerStatus, Event, PersistentVolumeClaim, Pod, PodCondition,
+    ContainerState, ContainerStateTerminated, ContainerStatus, Event, PersistentVolumeClaim, Pod,
+    PodCondition,
 };
 use seaway_model::{
     plan::Restart,
@@ -66,7 +67,9 @@ pub(super) fn status(name: &str, pod: &Pod, context: &Context<'_>) -> TaskStatus
         .iter()
         .filter(|event| event.involved_object.uid.is_some() && event.involved_object.uid == pod.metadata.uid)
         .collect();
-    let restarts = main.map_or(0, |status| u32::try_from(status.restart_count).unwrap_or_default());
+    let restarts = main.map_or(0, |status| {
+        u32::try_from(status.restart_count).unwrap_or_default()
+    });
     let ended = main.and_then(last_end);
     let (state, reason) = state(pod, main, &events, context);
     TaskStatus {
@@ -136,7 +139,11 @@ fn state(
     if let Some(evicted) = status.filter(|status| status.phase.as_deref() == Some("Failed")) {
         let said = [evicted.reason.as_deref(), evicted.message.as_deref()];
         let said: Vec<&str> = said.into_iter().flatten().collect();
-        let reason = if said.is_empty() { "its pod failed".to_owned() } else { said.join(": ") };
+        let reason = if said.is_empty() {
+            "its pod failed".to_owned()
+        } else {
+            said.join(": ")
+        };
         return (TaskState::BackOff, reason);
     }
     if is_ready(pod) {
@@ -145,34 +152,55 @@ fn state(
     if let Some(lost) = condition(pod, "Ready").and_then(|ready| ready.reason.as_deref())
         && matches!(lost, "NodeLost" | "NodeNotReady" | "NodeStatusUnknown")
     {
-        return (TaskState::NotReady, format!("its node {} does not answer", node(pod)));
+        return (
+            TaskState::NotReady,
+            format!("its node {} does not answer", node(pod)),
+        );
     }
-    if let Some(unscheduled) = condition(pod, "PodScheduled").filter(|scheduled| scheduled.status == "False") {
+    if let Some(unscheduled) = condition(pod, "PodScheduled").filter(|scheduled| scheduled.status == "False")
+    {
         let message = unscheduled.message.as_deref().unwrap_or("no node takes it");
         let claims = unbound(pod, context);
-        return (TaskState::Waiting, format!("no node can run it: {message}{claims}"));
+        return (
+            TaskState::Waiting,
+            format!("no node can run it: {message}{claims}"),
+        );
     }
-    if let Some(problem) = all_containers(pod).find_map(|container| waiting_problem(container, context.restart)) {
+    if let Some(problem) =
+        all_containers(pod).find_map(|container| waiting_problem(container, context.restart))
+    {
         return problem;
     }
     if let Some(mount) = newest(events, |event| {
-        matches!(event.reason.as_deref(), Some("FailedMount" | "FailedAttachVolume"))
+        matches!(
+            event.reason.as_deref(),
+            Some("FailedMount" | "FailedAttachVolume")
+        )
     }) && main.is_none_or(|main| main.state.as_ref().is_none_or(|state| state.running.is_none()))
     {
         let message = mount.message.as_deref().unwrap_or_default();
-        return (TaskState::Waiting, format!("a volume cannot be mounted: {message}"));
+        return (
+            TaskState::Waiting,
+            format!("a volume cannot be mounted: {message}"),
+        );
     }
-    if let Some(waiter) = initial_containers(pod).find(|container| is_running(container) && container.name.starts_with("wait-")) {
+    if let Some(waiter) =
+        initial_containers(pod).find(|container| is_running(container) && container.name.starts_with("wait-"))
+    {
         let on = waiter.name.trim_start_matches("wait-");
         return (TaskState::Waiting, format!("waits until {on} is ready"));
     }
     match main.and_then(|main| main.state.as_ref()) {
         Some(ContainerState { running: Some(_), .. }) => match main.and_then(|main| main.started) {
-            Some(true) if was_ready(pod, main) => (TaskState::NotReady, unanswered(events, "does not answer any more")),
+            Some(true) if was_ready(pod, main) => (
+                TaskState::NotReady,
+                unanswered(events, "does not answer any more"),
+            ),
             _ => (TaskState::Starting, unanswered(events, "does not answer yet")),
         },
         Some(ContainerState {
-            terminated: Some(end), ..
+            terminated: Some(end),
+            ..
         }) => (TaskState::BackOff, exit(end)),
         _ => (TaskState::Starting, "its container is being made".to_owned()),
     }
@@ -180,7 +208,11 @@ fn state(
 
 /// What is said of the claims that a pod waits for.
 fn unbound(pod: &Pod, context: &Context<'_>) -> String {
-    let volumes = pod.spec.as_ref().and_then(|spec| spec.volumes.as_deref()).unwrap_or_default();
+    let volumes = pod
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.volumes.as_deref())
+        .unwrap_or_default();
     let wanted = volumes
         .iter()
         .filter_map(|volume| Some(&volume.persistent_volume_claim.as_ref()?.claim_name));
@@ -217,11 +249,18 @@ fn waiting_problem(container: &ContainerStatus, restart: Restart) -> Option<(Tas
     }
     if NO_IMAGE.contains(&reason) {
         let hopeless = reason == "InvalidImageName" || NEVER_THERE.iter().any(|sign| message.contains(sign));
-        let state = if hopeless { TaskState::Failed } else { TaskState::BackOff };
+        let state = if hopeless {
+            TaskState::Failed
+        } else {
+            TaskState::BackOff
+        };
         return Some((state, format!("the image {image} cannot be had: {message}")));
     }
     if NOT_MADE.contains(&reason) {
-        return Some((TaskState::BackOff, format!("its container cannot be made: {message}")));
+        return Some((
+            TaskState::BackOff,
+            format!("its container cannot be made: {message}"),
+        ));
     }
     if reason == "CrashLoopBackOff" {
         let end = last_end(container);
@@ -231,7 +270,10 @@ fn waiting_problem(container: &ContainerStatus, restart: Restart) -> Option<(Tas
         return Some(if failures >= restart.limit && !stable {
             (TaskState::Failed, format!("{how}, {failures} times in a row"))
         } else {
-            (TaskState::BackOff, format!("{how}; it is started again after a pause"))
+            (
+                TaskState::BackOff,
+                format!("{how}; it is started again after a pause"),
+            )
         });
     }
     None
@@ -251,7 +293,10 @@ fn exit(end: &ContainerStateTerminated) -> String {
     match (end.reason.as_deref(), end.signal, end.exit_code) {
         (Some("OOMKilled"), ..) => "was killed for memory".to_owned(),
         (Some("ContainerCannotRun" | "StartError"), ..) => {
-            format!("cannot be started: {}", end.message.as_deref().unwrap_or_default())
+            format!(
+                "cannot be started: {}",
+                end.message.as_deref().unwrap_or_default()
+            )
         }
         (_, Some(signal), _) if signal > 0 => format!("was killed by signal {signal}"),
         // What a shell and containerd make of a signal.
@@ -268,8 +313,16 @@ fn last_words(end: &ContainerStateTerminated) -> Vec<String> {
 }
 
 fn last_end(container: &ContainerStatus) -> Option<&ContainerStateTerminated> {
-    let now = container.state.as_ref().and_then(|state| state.terminated.as_ref());
-    now.or_else(|| container.last_state.as_ref().and_then(|state| state.terminated.as_ref()))
+    let now = container
+        .state
+        .as_ref()
+        .and_then(|state| state.terminated.as_ref());
+    now.or_else(|| {
+        container
+            .last_state
+            .as_ref()
+            .and_then(|state| state.terminated.as_ref())
+    })
 }
 
 /// What keeps a controller from making a pod.
@@ -299,7 +352,9 @@ fn was_ready(pod: &Pod, main: Option<&ContainerStatus>) -> bool {
     let started = main
         .and_then(|main| main.state.as_ref()?.running.as_ref())
         .and_then(|running| running.started_at.as_ref());
-    since.zip(started).is_some_and(|(since, started)| since.0 > started.0)
+    since
+        .zip(started)
+        .is_some_and(|(since, started)| since.0 > started.0)
 }
 
 fn newest<'e>(events: &[&'e Event], wanted: impl Fn(&Event) -> bool) -> Option<&'e Event> {
@@ -342,17 +397,26 @@ fn container<'p>(pod: &'p Pod, name: &str) -> Option<&'p ContainerStatus> {
 }
 
 fn initial_containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
-    let all = pod.status.as_ref().and_then(|status| status.init_container_statuses.as_ref());
+    let all = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.init_container_statuses.as_ref());
     all.into_iter().flatten()
 }
 
 fn all_containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
-    let all = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());
+    let all = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.container_statuses.as_ref());
     initial_containers(pod).chain(all.into_iter().flatten())
 }
 
 fn is_running(container: &ContainerStatus) -> bool {
-    container.state.as_ref().is_some_and(|state| state.running.is_some())
+    container
+        .state
+        .as_ref()
+        .is_some_and(|state| state.running.is_some())
 }
 
 fn node(pod: &Pod) -> &str {
@@ -368,7 +432,7 @@ mod tests {
 
     use super::*;
 
-    fn pod(status: Value) -> Pod {
+    fn pod(status: &Value) -> Pod {
         serde_json::from_value(json!({"metadata": {"name": "lab-worker-0", "uid": "1"}, "spec": {"containers": [], "nodeName": "n1"}, "status": status})).unwrap()
     }
 
@@ -389,12 +453,12 @@ mod tests {
         }
     }
 
-    fn seen(status: Value, events: &[Event]) -> (TaskState, String) {
+    fn seen(status: &Value, events: &[Event]) -> (TaskState, String) {
         let status = super::status("worker-0", &pod(status), &context(events));
         (status.state, status.reason)
     }
 
-    fn main(state: Value, last: Value) -> Value {
+    fn main(state: &Value, last: &Value) -> Value {
         json!({"containerStatuses": [{
             "name": "main", "image": "i:1", "imageID": "", "ready": false, "restartCount": 2, "state": state, "lastState": last,
         }]})
@@ -406,40 +470,73 @@ mod tests {
             "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes are available: 1 Insufficient cpu.",
         }]});
         assert_eq!(
-            seen(unschedulable, &[]),
-            (TaskState::Waiting, "no node can run it: 0/1 nodes are available: 1 Insufficient cpu.".into())
+            seen(&unschedulable, &[]),
+            (
+                TaskState::Waiting,
+                "no node can run it: 0/1 nodes are available: 1 Insufficient cpu.".into()
+            )
         );
-        let waiting = |reason: &str, message: &str| main(json!({"waiting": {"reason": reason, "message": message}}), json!({}));
+        let waiting = |reason: &str, message: &str| {
+            main(
+                &json!({"waiting": {"reason": reason, "message": message}}),
+                &json!({}),
+            )
+        };
         assert_eq!(
-            seen(waiting("ImagePullBackOff", "Back-off pulling image"), &[]),
-            (TaskState::BackOff, "the image i:1 cannot be had: Back-off pulling image".into())
+            seen(&waiting("ImagePullBackOff", "Back-off pulling image"), &[]),
+            (
+                TaskState::BackOff,
+                "the image i:1 cannot be had: Back-off pulling image".into()
+            )
         );
         assert_eq!(
-            seen(waiting("CreateContainerConfigError", "secret \"s\" not found"), &[]),
-            (TaskState::BackOff, "its container cannot be made: secret \"s\" not found".into())
+            seen(
+                &waiting("CreateContainerConfigError", "secret \"s\" not found"),
+                &[]
+            ),
+            (
+                TaskState::BackOff,
+                "its container cannot be made: secret \"s\" not found".into()
+            )
         );
         let crash = main(
-            json!({"waiting": {"reason": "CrashLoopBackOff"}}),
-            json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}}),
+            &json!({"waiting": {"reason": "CrashLoopBackOff"}}),
+            &json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}}),
         );
         assert_eq!(
-            seen(crash, &[]),
-            (TaskState::BackOff, "was killed for memory; it is started again after a pause".into())
+            seen(&crash, &[]),
+            (
+                TaskState::BackOff,
+                "was killed for memory; it is started again after a pause".into()
+            )
         );
-        let nowhere = waiting("ErrImagePull", "failed to resolve reference \"i:1\": i:1: not found");
-        assert_eq!(seen(nowhere, &[]).0, TaskState::Failed);
-        let running = main(json!({"running": {}}), json!({}));
+        let nowhere = waiting(
+            "ErrImagePull",
+            "failed to resolve reference \"i:1\": i:1: not found",
+        );
+        assert_eq!(seen(&nowhere, &[]).0, TaskState::Failed);
+        let running = main(&json!({"running": {}}), &json!({}));
         let probe = event("Unhealthy", "Startup probe failed: connection refused", 1);
         assert_eq!(
-            seen(running.clone(), &[probe]),
-            (TaskState::Starting, "does not answer yet: Startup probe failed: connection refused".into())
+            seen(&running, &[probe]),
+            (
+                TaskState::Starting,
+                "does not answer yet: Startup probe failed: connection refused".into()
+            )
         );
         let lost = json!({"conditions": [{"type": "Ready", "status": "False", "reason": "NodeNotReady"}]});
-        assert_eq!(seen(lost, &[]), (TaskState::NotReady, "its node n1 does not answer".into()));
-        let mount = event("FailedMount", "MountVolume.SetUp failed for volume \"data-arl\"", 1);
+        assert_eq!(
+            seen(&lost, &[]),
+            (TaskState::NotReady, "its node n1 does not answer".into())
+        );
+        let mount = event(
+            "FailedMount",
+            "MountVolume.SetUp failed for volume \"data-arl\"",
+            1,
+        );
         let creating = waiting("ContainerCreating", "");
         assert_eq!(
-            seen(creating, &[mount]).1,
+            seen(&creating, &[mount]).1,
             "a volume cannot be mounted: MountVolume.SetUp failed for volume \"data-arl\""
         );
     }
@@ -451,16 +548,19 @@ mod tests {
             event("FailedCreate", "older", 1),
         ];
         let status = missing("worker-0", "lab-worker", &context(&events));
-        assert_eq!(status.reason, "a quota of the namespace is used up: pods \"a\" is forbidden: exceeded quota: q");
+        assert_eq!(
+            status.reason,
+            "a quota of the namespace is used up: pods \"a\" is forbidden: exceeded quota: q"
+        );
     }
 
     #[test]
     fn the_last_words_of_a_crash_are_kept() {
         let crashed = main(
-            json!({"waiting": {"reason": "CrashLoopBackOff"}}),
-            json!({"terminated": {"exitCode": 1, "reason": "Error", "message": "Traceback\nKeyError: 'a'\n"}}),
+            &json!({"waiting": {"reason": "CrashLoopBackOff"}}),
+            &json!({"terminated": {"exitCode": 1, "reason": "Error", "message": "Traceback\nKeyError: 'a'\n"}}),
         );
-        let status = super::status("worker-0", &pod(crashed), &context(&[]));
+        let status = super::status("worker-0", &pod(&crashed), &context(&[]));
         assert_eq!(status.last_exit.as_deref(), Some("ended with code 1"));
         assert_eq!(status.last_log, ["Traceback", "KeyError: 'a'"]);
         assert_eq!(status.restarts, 2);

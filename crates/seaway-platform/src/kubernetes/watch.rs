@@ -92,7 +92,11 @@ fn start(connection: &Arc<Connection>) -> Running {
             let (connection, sender) = (Arc::clone(connection), Arc::clone(&sender));
             tokio::spawn(async move {
                 loop {
-                    let labels = if resource == Resource::Event { String::new() } else { ours() };
+                    let labels = if resource == Resource::Event {
+                        String::new()
+                    } else {
+                        ours()
+                    };
                     let target = Target {
                         resource,
                         what: What::Changes(labels, String::new(), SECONDS),

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     ChartFile, HelmError, Source, go_list, go_string,
-    probe::{AGENT, IMAGE, Probe, SCRATCH, VARIABLE, WORD},
+    probe::{AGENT, IMAGE, Probe, VARIABLE, WORD},
     schema, templates, values,
     workload::Variants,
 };
@@ -50,7 +50,7 @@ pub(super) fn files(source: &Source<'_>, probe: &Probe<'_>) -> Result<Vec<ChartF
     );
     let mut templates = templates::all(source, probe, &variants)?;
     templates.insert("_inventory.tpl".into(), inventory(probe, &variants, &defaults)?);
-    let mut sentinels = [WORD, IMAGE, AGENT, SCRATCH, VARIABLE]
+    let mut sentinels = [WORD, IMAGE, AGENT, VARIABLE, &probe.scratch]
         .map(str::to_owned)
         .to_vec();
     for role in &probe.roles {

@@ -15,8 +15,6 @@ pub(super) const IMAGE: &str = "qz.invalid/engine:1";
 pub(super) const AGENT: &str = "qz.invalid/agent:1";
 /// A word of settings of pods then.
 pub(super) const WORD: &str = "qz-word";
-/// The most temporary data then.
-pub(super) const SCRATCH: &str = "7907Mi";
 /// A variable that is added then.
 pub(super) const VARIABLE: &str = "QZ_VARIABLE";
 
@@ -58,6 +56,10 @@ pub(super) struct Probe<'a> {
     /// The document with the sentinels, and otherwise as the user wrote it.
     pub(super) document: Value,
     pub(super) roles: Vec<RoleValues>,
+    /// The most temporary data while objects are compared.
+    pub(super) scratch: String,
+    /// The sizes of the volumes of data then.
+    pub(super) data: Vec<String>,
     /// The document with a value that nobody has wherever the chart has one.
     base: Value,
     pub(super) rendered: Rendered,
@@ -84,7 +86,17 @@ impl<'a> Probe<'a> {
             serde_json::to_string(&plan)?,
             source.agent_image.to_owned(),
         ];
-        let sentinels = Sentinels::avoiding(&texts.each_ref().map(String::as_str))?;
+        let texts = texts.each_ref().map(String::as_str);
+        let sentinels = Sentinels::avoiding(&texts)?;
+        let words = [WORD, IMAGE, AGENT, VARIABLE];
+        if words
+            .iter()
+            .any(|word| texts.iter().any(|text| text.contains(word)))
+        {
+            return Err(HelmError::NoSentinel);
+        }
+        let mut amounts = amounts(&texts);
+        let mut amount = || amounts.next().ok_or(HelmError::NoSentinel);
         let mut document = given;
         document["metadata"]["name"] = json!(sentinels.name);
         if plan.kubernetes.namespace.is_some() {
@@ -93,22 +105,35 @@ impl<'a> Probe<'a> {
         // Whatever cannot be rendered is told in words of the document as it is.
         let shown = render(source, &sentinels, &document)?;
         let mut roles = Vec::new();
-        for (role, index) in shown.plan.roles.iter().zip(0_u16..) {
+        for role in &shown.plan.roles {
+            let amount = amount()?;
             roles.push(RoleValues {
                 section: section(source, &document, &role.name),
                 name: role.name.clone(),
                 scalable: role.scalable,
-                cpu: format!("{}m", 700_500 + 2000 * u32::from(index)).parse()?,
-                memory: format!("{}Mi", 7001 + 2 * index).parse()?,
+                cpu: cpu(amount).parse()?,
+                memory: format!("{amount}Mi").parse()?,
             });
         }
-        let base = base(&document, &shown.plan, &roles);
+        let scratch = format!("{}Mi", amount()?);
+        let data = shown.plan.data.iter();
+        let data = data
+            .map(|_| Ok(format!("{}Mi", amount()?)))
+            .collect::<Result<Vec<_>, HelmError>>()?;
+        let mut base = base(&document, &roles, &scratch);
+        if let Some(list) = base["spec"].get_mut("data").and_then(Value::as_array_mut) {
+            for (place, size) in list.iter_mut().zip(&data) {
+                place["volume"] = json!({"emptyDir": {"sizeLimit": size}});
+            }
+        }
         let rendered = render(source, &sentinels, &base)?;
         let mut probe = Self {
             source,
             sentinels,
             document,
             roles,
+            scratch,
+            data,
             base,
             rendered,
             plan: shown.plan,
@@ -197,7 +222,7 @@ fn section(source: &Source<'_>, document: &Value, role: &Name) -> Option<String>
         })
 }
 
-fn base(document: &Value, plan: &Plan, roles: &[RoleValues]) -> Value {
+fn base(document: &Value, roles: &[RoleValues], scratch: &str) -> Value {
     let mut base = document.clone();
     for role in roles {
         if let Some(section) = &role.section {
@@ -207,7 +232,7 @@ fn base(document: &Value, plan: &Plan, roles: &[RoleValues]) -> Value {
     let kubernetes = at(&mut base, &["spec", "kubernetes"]);
     *at(kubernetes, &["image"]) = IMAGE.into();
     *at(kubernetes, &["agentImage"]) = AGENT.into();
-    *at(kubernetes, &["scratchSize"]) = SCRATCH.into();
+    *at(kubernetes, &["scratchSize"]) = scratch.into();
     *at(kubernetes, &["networkPolicy"]) = true.into();
     *at(kubernetes, &["imagePullSecrets"]) = json!([]);
     let of_roles = roles.iter().map(|role| vec!["roles", role.name.as_str()]);
@@ -218,18 +243,26 @@ fn base(document: &Value, plan: &Plan, roles: &[RoleValues]) -> Value {
             *at(kubernetes, &pods) = json!({});
         }
     }
-    if let Some(list) = base["spec"].get_mut("data").and_then(Value::as_array_mut) {
-        for data in list {
-            data["volume"] = json!({"emptyDir": {"sizeLimit": data_size(plan, &data["name"])}});
-        }
-    }
     base
 }
 
-/// The size of the volume of a data directory while objects are compared.
-fn data_size(plan: &Plan, name: &Value) -> String {
-    let index = plan.data.iter().position(|data| *name == *data.name.as_str());
-    format!("{}Mi", 6101 + index.unwrap_or_default())
+/// Odd numbers for amounts that are in none of the texts.
+fn amounts<'t>(texts: &'t [&'t str]) -> impl Iterator<Item = u32> + 't {
+    (7001..30_000).step_by(2).filter(|amount| {
+        let memory = [
+            format!("{amount}Mi"),
+            (u64::from(*amount) << 20).to_string(),
+            cpu(*amount),
+        ];
+        !memory
+            .iter()
+            .any(|memory| texts.iter().any(|text| text.contains(memory.as_str())))
+    })
+}
+
+/// An amount as cores, of which a part is not whole.
+fn cpu(amount: u32) -> String {
+    format!("{}m", amount * 100 + 50)
 }
 
 fn render(source: &Source<'_>, sentinels: &Sentinels, document: &Value) -> Result<Rendered, HelmError> {

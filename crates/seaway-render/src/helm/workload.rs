@@ -10,7 +10,7 @@ use super::{
     follow::{Amount, Edit, Followed},
     go_list, go_string,
     node::{Node, texts},
-    probe::{AGENT, IMAGE, Probe, Rendered, RoleValues, SCRATCH, VARIABLE, WORD, get},
+    probe::{AGENT, IMAGE, Probe, Rendered, RoleValues, VARIABLE, WORD, get},
     role_values, settings,
 };
 use crate::kubernetes::{COMPONENT, MAIN, Object};
@@ -211,7 +211,7 @@ impl Probe<'_> {
             AGENT => {
                 node.put(path, "{{ .Values.agentImage | quote }}");
             }
-            SCRATCH => {
+            scratch if scratch == self.scratch => {
                 node.put(
                     path,
                     r#"{{ include "seaway.memory" .Values.scratchSize | quote }}"#,
@@ -241,11 +241,11 @@ impl Probe<'_> {
             node.put(&path(&revision), text);
         }
         settings::template(body, &variants.settings.objects[index].body, node);
-        for (number, data) in self.rendered.plan.data.iter().enumerate() {
+        for (data, size) in self.rendered.plan.data.iter().zip(&self.data) {
             let volumes = get(body, &in_pod(&["volumes"])).and_then(Value::as_array);
             let wanted = serde_json::json!({
                 "name": format!("data-{}", data.name),
-                "emptyDir": {"sizeLimit": format!("{}Mi", 6101 + number)},
+                "emptyDir": {"sizeLimit": size},
             });
             let position = volumes.and_then(|volumes| volumes.iter().position(|volume| *volume == wanted));
             if let Some(position) = position {

@@ -35,6 +35,7 @@ const EVERYTHING: &str = "
       volumes:
         - {name: cfg, path: /etc/cfg, readOnly: true, volume: {configMap: {name: cfg}}}
         - {name: cache, path: /cache, volume: {claim: {size: 2Gi}}}
+        - {name: more, path: /more, volume: {emptyDir: {sizeLimit: 7001Mi}}}
     roles:
       worker:
         nodeSelector: {gpu: yes}
