@@ -4,6 +4,7 @@
 //! role has a Service; the one of a StatefulSet is headless and gives each pod a name of its own. The plan's files are
 //! a ConfigMap, its secrets a Secret. One more ConfigMap, the inventory, says what the instance is and what it has.
 
+mod announcer;
 mod claims;
 mod labels;
 mod network;
@@ -38,6 +39,9 @@ pub const MAIN: &str = "main";
 
 /// The name of the container with the agent.
 pub const AGENT: &str = "agent";
+
+/// The name of the container that announces the endpoints.
+pub const ANNOUNCER: &str = "announcer";
 
 /// The most characters that the name of a Service or of a pod can have.
 const LONGEST: usize = 63;
@@ -137,6 +141,7 @@ pub fn objects(plan: &Plan, setting: &Setting<'_>) -> Result<Vec<Object>, Render
     for role in &plan.roles {
         objects.push(scope.service(role)?);
     }
+    objects.extend(scope.aliases()?);
     for role in &plan.roles {
         objects.push(scope.workload(role)?);
     }

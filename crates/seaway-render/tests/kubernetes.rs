@@ -233,3 +233,82 @@ fn manifests_are_the_objects() {
     assert_eq!(files[0].0, "00-configmap-lab-seaway.yaml");
     assert_eq!(files.len(), objects.len());
 }
+
+#[test]
+fn a_cluster_announces_by_services_and_an_agent_announces_elsewhere() {
+    let spec = "
+  discovery:
+    - {file: {}}
+    - {consul: {url: 'http://consul.example.com:8500'}}
+    - {redis: {url: 'redis://redis.example.com'}}
+    - kubernetes: {context: mine, services: {client: {port: 80}, notebook: {name: lab-pages}}}
+  kubernetes: {pods: {volumes: [{name: tls, path: /tls, volume: {secret: {name: tls}}}]}}
+";
+    let objects = all(spec);
+    let client = find(&objects, "Service/lab");
+    let ports = client["spec"]["ports"].as_array().unwrap();
+    assert_eq!(
+        (
+            ports[0]["name"].clone(),
+            ports[0]["port"].clone(),
+            ports[0]["targetPort"].clone()
+        ),
+        (json!("client"), json!(80), json!(8786))
+    );
+    assert_eq!(
+        client["spec"]["selector"]["app.kubernetes.io/component"],
+        "scheduler"
+    );
+    let notebook = find(&objects, "Service/lab-pages");
+    assert_eq!(
+        notebook["spec"]["selector"]["app.kubernetes.io/component"],
+        "notebook"
+    );
+
+    let announcers = |path: &str| -> Vec<Value> {
+        let containers = &find(&objects, path)["spec"]["template"]["spec"]["initContainers"];
+        let all = containers.as_array().cloned().unwrap_or_default();
+        all.into_iter()
+            .filter(|container| container["name"] == "announcer")
+            .collect()
+    };
+    assert_eq!(announcers("Deployment/lab-notebook"), Vec::<Value>::new());
+    let announcer = announcers("Deployment/lab-scheduler").remove(0);
+    let args: Vec<&str> = announcer["args"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    let after = |option: &str| args[args.iter().position(|arg| *arg == option).unwrap() + 1];
+    assert_eq!(after("--register"), "consul,redis");
+    assert!(
+        args.contains(&"client=tcp://lab-scheduler.science.svc:8786"),
+        "{args:?}"
+    );
+    assert!(
+        args.contains(&"notebook=http://lab-notebook.science.svc:8888/lab"),
+        "{args:?}"
+    );
+    // What the agent reads is a document, and says where it announces and nothing else.
+    let text = find(&objects, "ConfigMap/lab-files")["data"]["discovery.json"]
+        .as_str()
+        .unwrap();
+    let document = seaway_model::document::parse("discovery.json", text.as_bytes())
+        .unwrap()
+        .remove(0);
+    let discovery = seaway_engines::plan(&document).unwrap().discovery;
+    let kinds: Vec<&str> = discovery.iter().map(|spec| spec.kind()).collect();
+    assert_eq!(kinds, ["consul", "redis"]);
+    let mounts: Vec<&str> = announcer["volumeMounts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|mount| mount["mountPath"].as_str())
+        .collect();
+    assert_eq!(mounts, ["/tls", "/seaway/discovery"]);
+
+    let clash = "{discovery: [{kubernetes: {services: {notebook: {name: lab}}}}]}";
+    let error = rendered(clash).unwrap_err().to_string();
+    assert!(error.contains("leads to the pods of one role"), "{error}");
+}

@@ -20,7 +20,7 @@ pub(crate) const PART_OF: (&str, &str) = ("app.kubernetes.io/part-of", "seaway-s
 pub(crate) const FOR: &str = "seaway.dev/setup-namespace";
 
 /// Longest time for one watch; the API server ends it then and is asked anew.
-const WATCH: Duration = Duration::from_mins(1);
+const WATCH: Duration = Duration::from_secs(60);
 
 /// What is there already, and is not ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -259,8 +259,13 @@ impl<'a> Cluster<'a> {
     /// Deletes an object; `true` when it was there.
     pub(crate) async fn delete(&self, step: &'static str, resource: Resource, name: &str) -> Result<bool> {
         let target = Target::named(resource, name);
-        // What it owns first: when it is gone, all is gone.
-        let body = json!({ "propagationPolicy": "Foreground" });
+        // What makes pods goes after them: when it is gone, all is gone. The rest owns nothing.
+        let policy = if resource == Resource::Deployment {
+            "Foreground"
+        } else {
+            "Background"
+        };
+        let body = json!({ "propagationPolicy": policy });
         let answer = self
             .send(
                 step,

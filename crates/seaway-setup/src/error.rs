@@ -99,7 +99,7 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Api { source, .. } => match &**source {
+            Self::Api { step, source, .. } => match &**source {
                 seaway_discovery::Error::Forbidden { reason, .. } if reason.contains("not currently held") => {
                     "nobody may grant more than they have: have somebody run this who has these permissions, or may \
                      `escalate` roles"
@@ -110,9 +110,11 @@ impl Error {
                         .strip_prefix("patch ")
                         .map(|rest| format!(" and `create {rest}`"))
                         .unwrap_or_default();
+                    let without = without(step)
+                        .map(|option| format!("; where it is there already, `{option}` leaves this step out"))
+                        .unwrap_or_default();
                     format!(
-                        "have somebody run this who may `{permission}`{create}, or have that allowed to you; `--dry-run` \
-                         prints what they need to see"
+                        "have somebody run this who may `{permission}`{create}, or have that allowed to you{without}"
                     )
                 }
                 source => return source.hint(),
@@ -131,6 +133,11 @@ impl Error {
         matches!(self, Self::Asked { .. })
     }
 
+    /// Whether a permission is missing.
+    pub(crate) fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Api { source, .. } if matches!(**source, seaway_discovery::Error::Forbidden { .. }))
+    }
+
     pub(crate) fn api(
         step: &'static str,
         what: impl Into<String>,
@@ -142,4 +149,14 @@ impl Error {
             source: Box::new(source),
         }
     }
+}
+
+/// The option that leaves a step out.
+fn without(step: &str) -> Option<&'static str> {
+    Some(match step {
+        "namespace" => "--no-namespace",
+        "account" => "--no-service-account",
+        "access" => "--no-access",
+        _ => return None,
+    })
 }

@@ -40,7 +40,7 @@ impl Default for Request {
             pull: None,
             registry: None,
             dry_run: false,
-            patience: Some(Duration::from_mins(2)),
+            patience: Some(Duration::from_secs(120)),
             keep_data: false,
         }
     }

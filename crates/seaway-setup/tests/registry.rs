@@ -39,7 +39,7 @@ fn request(space: &Space) -> Request {
             folder: Some(space.files.path().join("registry")),
             attach: true,
         }),
-        patience: Some(Duration::from_mins(2)),
+        patience: Some(Duration::from_secs(120)),
         ..Request::default()
     }
 }
@@ -203,8 +203,16 @@ async fn what_keeps_the_registry_from_running_is_told() {
     let kubeconfig = tool("cluster", &arguments);
     let space = Space::of(Path::new(&kubeconfig)).await;
     let mut request = request(&space);
-    request.patience = Some(Duration::from_secs(3));
-    let (report, outcome) = space.setup(&request).await;
+    request.patience = None;
+    let report = space.made(&request).await;
+    let deployments: Api<k8s_openapi::api::apps::v1::Deployment> = space.api();
+    until("the controller says how it is", async || {
+        let status = deployments.get("registry").await.unwrap().status;
+        status.is_some_and(|status| status.conditions.is_some())
+    })
+    .await;
+    request.patience = Some(Duration::from_millis(500));
+    let (_, outcome) = space.setup(&request).await;
     let error = outcome.unwrap_err();
     let text = format!("{error}\n{}", error.hint().unwrap());
     for part in [

@@ -4,6 +4,8 @@ use seaway_discovery::variables as discovery;
 
 /// Filter for logs.
 pub(crate) const LOG: &str = "SEAWAY_LOG";
+/// Password of a container registry.
+pub(crate) const REGISTRY_PASSWORD: &str = "SEAWAY_REGISTRY_PASSWORD";
 /// Platform where none is named.
 pub(crate) const ON: &str = "SEAWAY_ON";
 /// See <https://no-color.org>.
@@ -40,6 +42,11 @@ pub(crate) const TABLE: &[(&str, &str, &str)] = &[
         LOG,
         "you",
         "Filter for Seaway's own log on standard error, such as `debug` or `seaway_platform=trace`.",
+    ),
+    (
+        REGISTRY_PASSWORD,
+        "you",
+        "Password of the registry for `seaway setup kubernetes`, where no file is given.",
     ),
     (
         ON,

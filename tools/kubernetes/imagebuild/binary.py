@@ -1,4 +1,4 @@
-"""The static binary: release profile, no shared library, no path of this machine in it."""
+"""The static binary: no shared library, no path of this machine in it."""
 
 import contextlib
 import os
@@ -18,6 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent.parent
 # A target folder of its own: other flags would make every other build begin anew, and wait for its lock.
 TARGET = Path("target/static")
 BINARY = TARGET / "seaway"
+# One that is compiled in a fraction of the time, for tests; the profile of that name in Cargo.toml.
+QUICK = TARGET / "seaway-quick"
 
 
 def version():
@@ -26,29 +28,30 @@ def version():
     return re.search(r'(?ms)^\[workspace\.package\].*?^version = "([^"]+)"', text)[1]
 
 
-def build():
+def build(quick=False):
     """Builds the binary, if anything it is made of changed. Returns its path."""
-    with locked(ROOT / TARGET / "seaway.lock", "the static binary"):
+    binary, profile = (QUICK, "quick") if quick else (BINARY, "release")
+    with locked(ROOT / TARGET / f"{binary.name}.lock", "the static binary"):
         triple = host()
         began = time.monotonic()
-        say(f"building {BINARY} (many minutes the first time)")
+        say(f"building {binary} ({'a few' if quick else 'many'} minutes the first time)")
         # With `--target`, flags hold for the binary and not for build scripts and macros, which cannot be static.
-        command = ["cargo", "build", "--locked", "--release", "--package", "seaway", "--bin", "seaway"]
+        command = ["cargo", "build", "--locked", "--profile", profile, "--package", "seaway", "--bin", "seaway"]
         command += ["--target", triple, "--target-dir", TARGET, "--message-format", "short"]
-        with telling(str(BINARY)):
+        with telling(str(binary)):
             done = subprocess.run(
                 [*nice(), *command], cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT, text=True, errors="replace",
             )
         if done.returncode:
             raise Failure(f"building the static binary failed:\n{done.stdout.strip()[-3000:]}", "does `cargo build --release` pass?")
-        built = ROOT / TARGET / triple / "release/seaway"
+        built = ROOT / TARGET / triple / profile / "seaway"
         check(built)
-        final = ROOT / BINARY
+        final = ROOT / binary
         part = final.with_name(f"{final.name}.part")
         shutil.copy2(built, part)
         part.replace(final)
-        say(f"{BINARY} is ready after {time.monotonic() - began:.1f} s, {final.stat().st_size / 1e6:.1f} MB")
+        say(f"{binary} is ready after {time.monotonic() - began:.1f} s, {final.stat().st_size / 1e6:.1f} MB")
     return final
 
 

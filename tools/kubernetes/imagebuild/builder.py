@@ -12,7 +12,7 @@ from testcluster.programs import cache, cached_program
 from testcluster.say import Failure
 
 from . import client
-from .binary import BINARY, ROOT, version
+from .binary import BINARY, QUICK, ROOT, version
 from .contained import list_libraries, run
 
 FOLDER = ROOT / "images"
@@ -49,6 +49,11 @@ def inputs(name):
     return found
 
 
+def source(path, quick):
+    """Where a file that a Dockerfile copies is taken from."""
+    return ROOT / (QUICK if quick and path == BINARY else path)
+
+
 def uses_binary(name):
     return BINARY in inputs(name)
 
@@ -71,12 +76,12 @@ def put_programs(names):
         part.replace(target)
 
 
-def key(name, base):
+def key(name, base, quick=False):
     """A hash of all that decides what is in the image; `base` stands for the base's content."""
     parts = [WAY, platform.machine(), reference(name), base, dockerfile(name).read_text(encoding="utf-8")]
     for path in inputs(name):
         try:
-            parts.append(f"{path} {hashlib.sha256((ROOT / path).read_bytes()).hexdigest()}")
+            parts.append(f"{path} {hashlib.sha256(source(path, quick).read_bytes()).hexdigest()}")
         except FileNotFoundError as error:
             raise Failure(f"images/{name}/Dockerfile copies {path}, which is not there") from error
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
@@ -117,14 +122,14 @@ class Store:
             self.run("tag", "naming the base", pulled.split()[-1], BASE)
             self.base = True
 
-    def build(self, name, base, archive):
+    def build(self, name, base, archive, quick=False):
         """Builds the image, and moves its docker-archive to `archive` when it is complete."""
         self.take_base(base)
         # Only what the Dockerfile copies: no builder has to read the whole repository.
         context = self.part / f"context-{name}"
         for path in inputs(name):
             (context / path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / path, context / path)
+            shutil.copyfile(source(path, quick), context / path)
         context.mkdir(exist_ok=True)
         self.run(
             "bud", f"building images/{name}/Dockerfile", "--isolation", "chroot", "--network", "host", "--pull-never", "--format", "docker",

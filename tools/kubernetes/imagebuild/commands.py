@@ -25,8 +25,8 @@ def place():
     return cache() / "images"
 
 
-def archive_of(name, base_key):
-    return place() / f"{builder.reference(name).replace(':', '-')}-{builder.key(name, base_key)}.tar"
+def archive_of(name, base_key, quick=False):
+    return place() / f"{builder.reference(name).replace(':', '-')}-{builder.key(name, base_key, quick)}.tar"
 
 
 def base_archive():
@@ -57,13 +57,13 @@ def build_command(arguments):
     names = chosen(arguments.names)
     check_requirements()
     if any(builder.uses_binary(name) for name in names):
-        binary.build()
+        binary.build(arguments.quick)
     builder.put_programs(names)
     standing = base_key(arguments)
-    archives = {name: archive_of(name, standing) for name in names}
+    archives = {name: archive_of(name, standing, arguments.quick) for name in names}
     if missing := [name for name in names if not archives[name].exists()]:
         with locked(cache() / "images.lock", "the images"):
-            make([name for name in missing if not archives[name].exists()], archives, arguments.base)
+            make([name for name in missing if not archives[name].exists()], archives, arguments)
     for archive in archives.values():
         # What is used is kept longer.
         os.utime(archive)
@@ -72,7 +72,8 @@ def build_command(arguments):
     return 0
 
 
-def make(names, archives, given):
+def make(names, archives, arguments):
+    given = arguments.base
     if os.geteuid() != 0:
         raise Failure(
             "building images needs root here, for a folder to become a root file system",
@@ -93,7 +94,7 @@ def make(names, archives, given):
             reference = builder.reference(name)
             say(f"building {reference}")
             with binary.telling(reference):
-                store.build(name, Path(given).absolute() if given else base_archive(), archives[name])
+                store.build(name, Path(given).absolute() if given else base_archive(), archives[name], arguments.quick)
             say(f"built {reference} in {time.monotonic() - began:.0f} s, {archives[name].stat().st_size / 1e6:.0f} MB")
             forget(reference)
 

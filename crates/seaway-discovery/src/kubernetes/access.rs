@@ -29,6 +29,8 @@ pub enum Work {
     Discover,
     /// Removing entries whose lease has run out.
     Collect,
+    /// Bringing instances up and down, and using them from outside of the cluster.
+    Run,
 }
 
 /// What must be allowed.
@@ -47,29 +49,92 @@ pub struct Permission {
 /// Applying what is not there yet needs `create` beside `patch`.
 const APPLY: &[&str] = &["get", "list", "create", "patch", "delete"];
 
+/// What the platform makes, and looks at until it is gone.
+const KEPT: &[&str] = &["get", "list", "watch", "create", "patch", "delete"];
+const SEEN: &[&str] = &["get", "list", "watch"];
+
+/// What the Kubernetes platform does: API group, resource, verbs, what for.
+const RUN: [(&str, &str, &[&str], &str); 15] = [
+    ("", "configmaps", KEPT, "files of instances, and what they are"),
+    ("", "secrets", KEPT, "tokens of instances"),
+    ("", "services", KEPT, "the names of tasks"),
+    ("", "persistentvolumeclaims", KEPT, "volumes with data"),
+    (
+        "networking.k8s.io",
+        "networkpolicies",
+        KEPT,
+        "who reaches an instance",
+    ),
+    ("apps", "deployments", KEPT, "roles of one task"),
+    ("apps", "statefulsets", KEPT, "roles of several tasks"),
+    (
+        "apps",
+        "replicasets",
+        &["list", "delete"],
+        "what a Deployment leaves",
+    ),
+    (
+        "",
+        "pods",
+        &["get", "list", "watch", "delete"],
+        "the tasks: how they are, and their end",
+    ),
+    ("", "pods/log", &["get"], "what tasks write"),
+    ("", "pods/exec", &["create", "get"], "commands in tasks"),
+    (
+        "",
+        "pods/portforward",
+        &["create", "get"],
+        "endpoints at addresses of this machine",
+    ),
+    ("", "events", SEEN, "why a task is not there"),
+    ("", "endpoints", &["list"], "what is left of a Service"),
+    (
+        "discovery.k8s.io",
+        "endpointslices",
+        &["list"],
+        "what is left of a Service",
+    ),
+];
+
+/// Adds a permission, or its verbs to those of the same resource.
+fn add(
+    needed: &mut Vec<Permission>,
+    (group, resource): (&'static str, &'static str),
+    verbs: &[&'static str],
+    why: &'static str,
+) {
+    let known = needed
+        .iter_mut()
+        .find(|known| known.resource == resource && known.group == group);
+    match known {
+        Some(known) => {
+            for verb in verbs {
+                if !known.verbs.contains(verb) {
+                    known.verbs.push(verb);
+                }
+            }
+        }
+        None => needed.push(Permission {
+            group,
+            resource,
+            verbs: verbs.to_vec(),
+            why,
+        }),
+    }
+}
+
 /// The least that must be allowed, in one namespace.
 #[must_use]
 pub fn needed(all: &[Work]) -> Vec<Permission> {
     let mut needed: Vec<Permission> = Vec::new();
-    let mut need = |resource: Resource, verbs: &[&'static str], why: &'static str| {
-        let known = needed
-            .iter_mut()
-            .find(|known| known.resource == resource.plural() && known.group == resource.group());
-        match known {
-            Some(known) => {
-                for verb in verbs {
-                    if !known.verbs.contains(verb) {
-                        known.verbs.push(verb);
-                    }
-                }
-            }
-            None => needed.push(Permission {
-                group: resource.group(),
-                resource: resource.plural(),
-                verbs: verbs.to_vec(),
-                why,
-            }),
+    if all.contains(&Work::Run) {
+        for (group, resource, verbs, why) in RUN {
+            add(&mut needed, (group, resource), verbs, why);
         }
+    }
+    let mut need = |resource: Resource, verbs: &[&'static str], why: &'static str| {
+        add(&mut needed, (resource.group(), resource.plural()), verbs, why);
     };
     for work in all {
         match work {
@@ -103,6 +168,8 @@ pub fn needed(all: &[Work]) -> Vec<Permission> {
                 &["get", "list", "watch"],
                 "who holds an entry, and until when",
             ),
+            // See above.
+            Work::Run => {}
             Work::Collect => {
                 need(
                     Resource::Lease,
@@ -274,13 +341,18 @@ impl KubernetesDirectory {
         let mut found = Vec::new();
         for permission in needed(all) {
             for verb in permission.verbs {
+                let (resource, part) = permission
+                    .resource
+                    .split_once('/')
+                    .unwrap_or((permission.resource, ""));
                 let body = json!({
                     "apiVersion": "authorization.k8s.io/v1",
                     "kind": "SelfSubjectAccessReview",
                     "spec": { "resourceAttributes": {
                         "namespace": namespace,
                         "group": permission.group,
-                        "resource": permission.resource,
+                        "resource": resource,
+                        "subresource": part,
                         "verb": verb,
                     } },
                 });

@@ -48,7 +48,7 @@ fn everything_can_be_given() {
     threads: 4
     resources: {cpu: 2, memory: 4096M}
     tags: {GPU: 2, SSD: 0.5}
-  notebook: {enabled: false, directory: /home/me, tokenFile: /home/me/token}
+  notebook: {enabled: false, directory: /notes, tokenFile: /notes/token}
   data:
     - {name: sales, path: /data/sales, readOnly: true, volume: {nfs: {server: 10.0.0.1}}}
     - {name: results, path: /results, volume: {claim: {size: 10Gi, accessModes: [ReadWriteOnce], deleteWithInstance: true}}}

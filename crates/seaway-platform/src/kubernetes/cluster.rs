@@ -59,7 +59,8 @@ pub(super) enum Deletion {
 pub fn hint(error: &Error) -> Option<String> {
     match error {
         Error::Forbidden { .. } => Some(
-            "`seaway doctor kubernetes` shows which permissions are missing; `seaway rbac` prints a Role that has them"
+            "`seaway doctor kubernetes --for run` shows which permissions are missing; `seaway rbac --for run` prints a Role that has \
+             them"
                 .into(),
         ),
         Error::Http { status: 404, .. } => None,

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::LogParams;
 use seaway_discovery::kubernetes::api::Resource;
 use seaway_model::plan::{Plan, Role};
-use seaway_render::kubernetes::{Inventory, MAIN, is_numbered};
+use seaway_render::kubernetes::{ANNOUNCER, Inventory, MAIN, is_numbered};
 use serde_json::json;
 use tokio::{sync::mpsc, task::JoinHandle};
 
@@ -78,6 +78,14 @@ impl<'a> Lines<'a> {
         Ok(all)
     }
 
+    /// The container whose lines are wanted: that of the engine, unless the agent that announces was asked for.
+    fn container(&self) -> &'static str {
+        match self.only.as_deref() {
+            Some(ANNOUNCER) => ANNOUNCER,
+            _ => MAIN,
+        }
+    }
+
     /// Begins to read containers that were not there before; `false` when the instance is gone.
     async fn look(&mut self) -> Result<bool, PlatformError> {
         let Some(inventory) = self.platform.inventory(&self.name).await? else {
@@ -91,20 +99,21 @@ impl<'a> Lines<'a> {
             .cluster
             .list::<Pod>(Resource::Pod, &of_instance(&self.name))
             .await?;
-        let sources = sources(&read.plan, &pods);
+        let container = self.container();
+        let sources = sources(&read.plan, &pods, container);
         let wanted: Vec<Source> = sources
             .into_iter()
             .filter(|source| {
                 let role = source.task.rsplit_once('-').map_or("", |(role, _)| role);
-                self.only
-                    .as_deref()
-                    .is_none_or(|only| only == source.task || only == role)
+                let only = self.only.as_deref().filter(|_| container == MAIN);
+                only.is_none_or(|only| only == source.task || only == role)
             })
             .collect();
         if let Some(only) = &self.only
             && wanted.is_empty()
             && !self.began
             && read.plan.role(only).is_none()
+            && container == MAIN
         {
             return Err(PlatformError::NoRole {
                 instance: read.plan.instance.clone(),
@@ -121,7 +130,7 @@ impl<'a> Lines<'a> {
                 continue;
             };
             let parameters = LogParams {
-                container: Some(MAIN.to_owned()),
+                container: Some(container.to_owned()),
                 follow: self.follow,
                 tail_lines: (!self.began).then(|| i64::try_from(self.tail).unwrap_or(i64::MAX)),
                 ..LogParams::default()
@@ -167,26 +176,25 @@ impl LogStream for Lines<'_> {
 }
 
 /// The containers that have something to be read.
-fn sources(plan: &Plan, pods: &[Pod]) -> Vec<Source> {
+fn sources(plan: &Plan, pods: &[Pod], container: &str) -> Vec<Source> {
     let mut all = Vec::new();
     for role in &plan.roles {
         for pod in pods.iter().filter(|pod| of_role(pod, role)) {
-            all.extend(source(role, pod));
+            all.extend(source(role, pod, container));
         }
     }
     all.sort_by(|a, b| a.task.cmp(&b.task));
     all
 }
 
-fn source(role: &Role, pod: &Pod) -> Option<Source> {
+fn source(role: &Role, pod: &Pod, container: &str) -> Option<Source> {
     let name = pod.metadata.name.clone()?;
-    let main = pod
-        .status
-        .as_ref()?
-        .container_statuses
-        .as_ref()?
-        .iter()
-        .find(|container| container.name == MAIN)?;
+    let status = pod.status.as_ref()?;
+    let main = [&status.container_statuses, &status.init_container_statuses]
+        .into_iter()
+        .flatten()
+        .flatten()
+        .find(|one| one.name == container)?;
     let state = main.state.as_ref()?;
     if state.running.is_none() && state.terminated.is_none() && main.last_state.is_none() {
         return None;

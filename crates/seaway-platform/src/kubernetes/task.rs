@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::{
     ContainerState, ContainerStateTerminated, ContainerStatus, Event, PersistentVolumeClaim, Pod,
     PodCondition,
 };
+use seaway_agent::Exit;
 use seaway_model::{
     plan::Restart,
     status::{TaskState, TaskStatus},
@@ -298,10 +299,10 @@ fn exit(end: &ContainerStateTerminated) -> String {
                 end.message.as_deref().unwrap_or_default()
             )
         }
-        (_, Some(signal), _) if signal > 0 => format!("was killed by signal {signal}"),
+        (_, Some(signal), _) if signal > 0 => Exit::Signal(signal).to_string(),
         // What a shell and containerd make of a signal.
-        (_, _, code @ 129..=159) => format!("was killed by signal {}", code - 128),
-        (_, _, code) => format!("ended with code {code}"),
+        (_, _, code @ 129..=159) => Exit::Signal(code - 128).to_string(),
+        (_, _, code) => Exit::Code(code).to_string(),
     }
 }
 

@@ -322,8 +322,7 @@ fn notes(source: &Source<'_>, probe: &Probe<'_>) -> String {
     text.push_str(&format!(
         "\nHow it is:        seaway status {{{{ $name }}}}\nWhether it works: helm test {{{{ .Release.Name }}}} --namespace {{{{ $namespace }}}}\n\
          Taking it down:   helm uninstall {{{{ .Release.Name }}}} --namespace {{{{ $namespace }}}}\n\n\
-         `seaway down {{{{ $name }}}}` takes its objects down as well; Helm keeps its record of the release then, until it is\n\
-         uninstalled. Claims that Seaway made stay, unless they were told to go. The chart is of Seaway {}.\n",
+         `seaway down {{{{ $name }}}}` takes it down as well, and Helm's record of the release with it. Claims that Seaway made stay, unless they were told to go. The chart is of Seaway {}.\n",
         source.version
     ));
     text

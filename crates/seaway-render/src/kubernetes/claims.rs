@@ -8,15 +8,15 @@ use super::{KEEP, Object, RenderError, Scope, object_name};
 impl Scope<'_> {
     /// The ConfigMap with the plan's files, when it has some.
     pub(super) fn files(&self) -> Option<Object> {
-        if self.plan.files.is_empty() {
-            return None;
-        }
-        let files: Map<String, Value> = self
+        let own = self
             .plan
             .files
             .iter()
-            .map(|file| (file.file_name.clone(), file.content.clone().into()))
-            .collect();
+            .map(|file| (file.file_name.clone(), file.content.clone().into()));
+        let files: Map<String, Value> = own.chain(self.discovery_file()).collect();
+        if files.is_empty() {
+            return None;
+        }
         let name = object_name(&self.plan.instance, "files");
         Some(self.object(("v1", "ConfigMap"), name, None, json!({"data": files})))
     }

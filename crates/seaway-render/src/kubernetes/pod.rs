@@ -91,7 +91,8 @@ impl Scope<'_> {
 
     fn pod(&self, role: &Role, settings: &PodSpec) -> Result<Value, RenderError> {
         let kubernetes = &self.plan.kubernetes;
-        let volumes = self.volumes(role)?;
+        let mut volumes = self.volumes(role)?;
+        let announcer = self.announcer(role, &mut volumes)?;
         let mut initial = Vec::new();
         for dependency in &role.after {
             if let Dependency::Ready(on) = dependency
@@ -103,6 +104,7 @@ impl Scope<'_> {
         if let Some(agent) = self.sidecar(role)? {
             initial.push(agent);
         }
+        initial.extend(announcer);
         let stop = role
             .stop
             .interrupt
@@ -260,7 +262,7 @@ impl Scope<'_> {
     }
 
     /// A container with `seaway` in it.
-    fn helper(&self, name: &str, args: &[String], env: Vec<Value>) -> Value {
+    pub(super) fn helper(&self, name: &str, args: &[String], env: Vec<Value>) -> Value {
         let kubernetes = &self.plan.kubernetes;
         let image = kubernetes
             .agent_image

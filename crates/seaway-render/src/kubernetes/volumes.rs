@@ -36,6 +36,14 @@ impl Volumes {
         self.mounts.push(mount);
     }
 
+    /// Adds a volume that the engine does not see, for a container beside it, with its mount there.
+    pub(super) fn beside(&mut self, name: &str, path: &str, (kind, source): (&str, Value)) -> Value {
+        let mut volume = Map::from_iter([("name".to_owned(), name.into())]);
+        volume.insert(kind.to_owned(), source);
+        self.volumes.push(volume.into());
+        json!({"name": name, "mountPath": path, "readOnly": true})
+    }
+
     fn covers(&self, path: &Path) -> bool {
         is_ours(path)
             || self

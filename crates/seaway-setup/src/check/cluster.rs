@@ -40,13 +40,11 @@ pub async fn namespace(connection: &Connection) -> Result<Surroundings> {
     for resource in KINDS {
         let objects = match list(connection, resource).await {
             Ok(objects) => objects,
-            Err(Error::Api { source, .. })
-                if matches!(*source, seaway_discovery::Error::Forbidden { .. }) =>
-            {
+            Err(error) if error.is_forbidden() => {
                 found.world.unknown.push(resource.kind());
                 found
                     .notes
-                    .push(format!("{} could not be looked at: {source}", resource.plural()));
+                    .push(format!("{} could not be looked at: {error}", resource.plural()));
                 continue;
             }
             Err(error) => return Err(error),

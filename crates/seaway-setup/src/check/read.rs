@@ -158,8 +158,8 @@ pub(super) fn read(source: &Source) -> Read {
             match serde_saphyr::from_str::<Value>(&text) {
                 Ok(value) => add(&mut read, source, line, value),
                 Err(error) if strict => {
-                    read.findings
-                        .push(unreadable(source, line, &text, &error.to_string()))
+                    let finding = unreadable(source, line, &text, &error.to_string());
+                    read.findings.push(finding);
                 }
                 Err(_) => {}
             }

@@ -41,13 +41,12 @@ pub(super) async fn run(cluster: &mut Cluster<'_>, asked: &Certificate) -> Resul
     if cluster.dry_run {
         return dry_run(cluster, asked, &kept, &why).await;
     }
-    let key = match &kept.pending {
-        Some(key) => key.clone(),
-        None => {
-            let key = pki::new_key(STEP)?;
-            kept.keep_pending(cluster, asked, &key).await?;
-            key
-        }
+    let key = if let Some(key) = &kept.pending {
+        key.clone()
+    } else {
+        let key = pki::new_key(STEP)?;
+        kept.keep_pending(cluster, asked, &key).await?;
+        key
     };
     let name = request_name(asked, &key)?;
     let request = ask(cluster, asked, &key, &name).await?;

@@ -25,9 +25,7 @@ pub(super) async fn run(cluster: &mut Cluster<'_>, security: Option<PodSecurity>
     let present = cluster.get(STEP, Resource::Namespace, &name).await;
     let present = match present {
         // Who may not look at namespaces may still work in one.
-        Err(Error::Api { source, .. })
-            if matches!(*source, seaway_discovery::Error::Forbidden { .. }) && security.is_none() =>
-        {
+        Err(error) if error.is_forbidden() && security.is_none() => {
             cluster.has_namespace = true;
             return Ok(());
         }

@@ -123,17 +123,16 @@ async fn generated(cluster: &Cluster<'_>, asked: &Registry) -> Result<Generated>
     };
     let password = kept("password").unwrap_or_else(|| hex::encode(rand::random::<[u8; 24]>()));
     let user = format!("{}:", asked.user);
-    let hash = match kept("htpasswd").filter(|hash| hash.starts_with(&user)) {
-        Some(hash) => hash.trim_end().to_owned(),
-        None => {
-            // The registry looks it up for every request; the password has 192 bits, so that guessing is hopeless anyway.
-            let hash = bcrypt::hash(&password, 6).map_err(|error| Error::Crypto {
-                step: STEP,
-                what: "a password's hash",
-                reason: error.to_string(),
-            })?;
-            format!("{user}{hash}")
-        }
+    let hash = if let Some(hash) = kept("htpasswd").filter(|hash| hash.starts_with(&user)) {
+        hash.trim_end().to_owned()
+    } else {
+        // Checked at every request; the password has 192 bits, so that guessing is hopeless anyway.
+        let hash = bcrypt::hash(&password, 6).map_err(|error| Error::Crypto {
+            step: STEP,
+            what: "a password's hash",
+            reason: error.to_string(),
+        })?;
+        format!("{user}{hash}")
     };
     Ok(Generated {
         authority,
@@ -322,22 +321,18 @@ fn trouble(deployment: &Value) -> Option<String> {
 
 /// Why a pod does not run.
 fn waiting(pod: &Value) -> Option<String> {
-    let containers = pod["status"]["containerStatuses"]
+    let mut containers = pod["status"]["containerStatuses"]
         .as_array()
         .into_iter()
         .flatten();
-    let of_container = containers
-        .filter_map(|one| {
-            let state = [&one["state"]["waiting"], &one["lastState"]["terminated"]]
-                .into_iter()
-                .find(|state| !state.is_null())?;
-            let message = state["message"].as_str().unwrap_or_default();
-            Some(format!(
-                "{} {message}",
-                state["reason"].as_str().unwrap_or_default()
-            ))
-        })
-        .next();
+    let of_container = containers.find_map(|one| {
+        let state = [&one["state"]["waiting"], &one["lastState"]["terminated"]]
+            .into_iter()
+            .find(|state| !state.is_null())?;
+        let message = state["message"].as_str().unwrap_or_default();
+        let reason = state["reason"].as_str().unwrap_or_default();
+        Some(format!("{reason} {message}"))
+    });
     let unschedulable = || {
         let all = pod["status"]["conditions"].as_array()?;
         let one = all

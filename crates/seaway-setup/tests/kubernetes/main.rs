@@ -61,7 +61,7 @@ fn certificate(space: &Space) -> Certificate {
         groups: vec!["engines".into()],
         secret: Some("arkouda-tls".into()),
         folder: Some(space.files.path().join("tls")),
-        duration: Duration::from_hours(24),
+        duration: Duration::from_secs(86_400),
         approve: true,
     }
 }
@@ -72,7 +72,7 @@ fn all(space: &Space) -> Request {
         accounts: Accounts {
             token: Some(Token {
                 file: space.files.path().join("token"),
-                duration: Duration::from_hours(1),
+                duration: Duration::from_secs(3600),
             }),
             token_secret: Some("arkouda-token".into()),
             authority: Some(space.files.path().join("ca.crt")),

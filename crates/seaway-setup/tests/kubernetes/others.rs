@@ -177,3 +177,46 @@ async fn a_permission_that_is_missing_is_named_with_the_step() {
         assert!(text.contains(part), "{text}");
     }
 }
+
+#[tokio::test]
+async fn who_only_has_the_namespace_can_work_there_and_grants_no_more_than_they_have() {
+    let space = Space::new().await;
+    space.make_namespace().await;
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": { "name": "admins" },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "admin" },
+        "subjects": [{ "kind": "User", "name": "local-admin", "apiGroup": "rbac.authorization.k8s.io" }],
+    });
+    let bindings: Api<k8s_openapi::api::rbac::v1::RoleBinding> = space.api();
+    bindings
+        .create(&PostParams::default(), &from(binding))
+        .await
+        .unwrap();
+    let local = space.connection_of(&user("local-admin", &space.name));
+    let mut request = Request {
+        namespace: None,
+        roles: None,
+        certificate: None,
+        ..all(&space)
+    };
+    until("the API server knows the binding", async || {
+        seaway_setup::kubernetes(&local, &request).await.1.is_ok()
+    })
+    .await;
+    // Who writes addresses of Services may do more than an administrator of a namespace.
+    request.roles = least().roles;
+    let (_, outcome) = seaway_setup::kubernetes(&local, &request).await;
+    let error = outcome.unwrap_err();
+    let text = format!("{error}\n{}", error.hint().unwrap());
+    for part in ["access: Role seaway", "endpointslices", "`escalate`"] {
+        assert!(text.contains(part), "{text}");
+    }
+    let (report, outcome) = seaway_setup::remove(&local, &request).await;
+    outcome.unwrap();
+    assert_eq!(did(&report, "ServiceAccount seaway"), Did::Removed);
+    assert!(
+        report.notes.iter().any(|note| note.contains("ClusterRole")),
+        "{report:#?}"
+    );
+    assert_eq!(space.remove(&request).await.steps, []);
+}

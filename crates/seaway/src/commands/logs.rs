@@ -26,18 +26,23 @@ pub(crate) async fn run(arguments: LogsArguments, platform: &dyn Platform) -> Ou
     let alone = tasks.len() <= 1;
     let mut output = BufWriter::new(std::io::stdout().lock());
     loop {
-        // What is there already is written in one go.
-        let line = match lines.next().now_or_never() {
-            Some(line) => line?,
-            None => {
+        let line = {
+            // Kept over all looks: what it has begun to ask a cluster may take longer than one.
+            let mut next = std::pin::pin!(lines.next());
+            // What is there already is written in one go.
+            if let Some(line) = next.as_mut().now_or_never() {
+                line?
+            } else {
                 output.flush()?;
-                if output::reader_is_gone() {
-                    return Ok(0);
-                }
-                tokio::select! {
-                    line = lines.next() => line?,
-                    () = tokio::time::sleep(LOOK) => continue,
-                    _ = tokio::signal::ctrl_c() => return Ok(0),
+                loop {
+                    if output::reader_is_gone() {
+                        return Ok(0);
+                    }
+                    tokio::select! {
+                        line = &mut next => break line?,
+                        () = tokio::time::sleep(LOOK) => {}
+                        _ = tokio::signal::ctrl_c() => return Ok(0),
+                    }
                 }
             }
         };

@@ -21,6 +21,9 @@ Examples:
   An agent beside an engine in a pod, whose labels are known:
     seaway rbac --namespace analytics --placement inside --selector
 
+  Somebody who runs instances in a namespace of a cluster:
+    seaway rbac --namespace analytics --for run --name engine-runners
+
   Somebody who looks for engines, and somebody who clears away what has expired:
     seaway rbac --namespace analytics --for discover --name engine-readers
     seaway rbac --namespace analytics --for gc --name engine-gc
@@ -75,6 +78,8 @@ pub(crate) enum WorkArgument {
     Discover,
     /// Removing entries whose lease has run out (`discovery gc`).
     Gc,
+    /// Running instances as pods (`up --on kubernetes` and all that follows).
+    Run,
 }
 
 /// Forms of output.
@@ -92,6 +97,7 @@ impl WorkArgument {
             Self::Announce => announcing,
             Self::Discover => Work::Discover,
             Self::Gc => Work::Collect,
+            Self::Run => Work::Run,
         }
     }
 }

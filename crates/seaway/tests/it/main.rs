@@ -27,6 +27,7 @@ mod harness;
 mod helm;
 mod input;
 mod kills;
+mod kubernetes;
 mod many;
 mod pods;
 mod reasons;

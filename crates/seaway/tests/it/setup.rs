@@ -45,7 +45,15 @@ impl Place {
     /// A value of a Secret, as it is there: in base64.
     fn secret(&self, name: &str, key: &str) -> String {
         let path = format!("jsonpath={{.data.{}}}", key.replace('.', "\\."));
-        let get = ["get", "secret", name, "--namespace", "analytics", "--output", &path];
+        let get = [
+            "get",
+            "secret",
+            name,
+            "--namespace",
+            "analytics",
+            "--output",
+            &path,
+        ];
         self.kubectl(&get).succeeded().stdout
     }
 }
@@ -55,7 +63,10 @@ fn done(output: &Output) -> Vec<(String, String)> {
     let report: Value = output.json();
     let steps = report["steps"].as_array().unwrap();
     let text = |step: &Value, field: &str| step[field].as_str().unwrap().to_owned();
-    steps.iter().map(|step| (text(step, "object"), text(step, "did"))).collect()
+    steps
+        .iter()
+        .map(|step| (text(step, "object"), text(step, "did")))
+        .collect()
 }
 
 #[test]
@@ -66,39 +77,87 @@ fn a_namespace_is_made_ready_once_and_nothing_secret_is_told() {
     let file = |name: &str| place.home.path(name).display().to_string();
     let (token, authority, tls, registry) = (file("token"), file("ca.crt"), file("tls"), file("registry"));
     let words = [
-        "kubernetes", "--namespace", "analytics", "--ssh", "--certificate", "arkouda", "--certificate-secret", "arkouda-tls",
-        "--certificate-files", &tls, "--token", &token, "--token-secret", "arkouda-token", "--authority", &authority,
-        "--pull-secret", "arlregcred", "--registry", "registry.test", "--registry-user", "me", "--own-registry",
-        "--registry-files", &registry, "--no-automount",
+        "kubernetes",
+        "--namespace",
+        "analytics",
+        "--ssh",
+        "--certificate",
+        "arkouda",
+        "--certificate-secret",
+        "arkouda-tls",
+        "--certificate-files",
+        &tls,
+        "--token",
+        &token,
+        "--token-secret",
+        "arkouda-token",
+        "--authority",
+        &authority,
+        "--pull-secret",
+        "arlregcred",
+        "--registry",
+        "registry.test",
+        "--registry-user",
+        "me",
+        "--own-registry",
+        "--registry-files",
+        &registry,
+        "--no-automount",
     ];
     let words = |more: &[&'static str]| [words.as_slice(), more].concat();
     let with_password = |invocation: Invocation| invocation.env("SEAWAY_REGISTRY_PASSWORD", PASSWORD);
     let mut told = Vec::new();
 
     // Shown first: all objects fit together, and nothing is written.
-    let shown = with_password(place.setup(&words(&["--dry-run"]))).run().succeeded();
+    let shown = with_password(place.setup(&words(&["--dry-run"])))
+        .run()
+        .succeeded();
     assert!(place.kubectl(&["get", "namespace", "analytics"]).code != Some(0));
     assert!(!place.home.path("token").exists());
-    let checked = place.setup(&["check", "-f", "-"]).input(shown.stdout.clone()).run().succeeded();
+    let checked = place
+        .setup(&["check", "-f", "-"])
+        .input(shown.stdout.clone())
+        .run()
+        .succeeded();
     assert!(checked.stdout.contains("0 findings in 1"), "{checked}");
     told.push(shown);
 
     // Made. Nothing runs pods here, so that the registry is not waited for.
     let made = with_password(place.setup(&words(&["--timeout", "20s", "--output", "json"]))).run();
-    assert!(made.stderr.contains("Deployment registry is not available"), "{made}");
+    assert!(
+        made.stderr.contains("Deployment registry is not available"),
+        "{made}"
+    );
     assert!(made.stderr.contains("TRACE"), "the log is on");
     for (object, did) in done(&made) {
         assert_eq!(did, "created", "{object}");
     }
-    for secret in [&token, &format!("{tls}/tls.key"), &format!("{registry}/config.json")] {
+    for secret in [
+        &token,
+        &format!("{tls}/tls.key"),
+        &format!("{registry}/config.json"),
+    ] {
         let mode = fs::metadata(secret).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{secret}");
     }
     // The token and the certificate are somebody, for a real client.
-    let view = ["config", "view", "--raw", "--output", "jsonpath={.clusters[0].cluster.server}"];
+    let view = [
+        "config",
+        "view",
+        "--raw",
+        "--output",
+        "jsonpath={.clusters[0].cluster.server}",
+    ];
     let server = place.kubectl(&view).succeeded().stdout;
     let who = |more: &[&str]| {
-        let words = ["auth", "whoami", "--output", "jsonpath={.status.userInfo.username}", "--server", &server];
+        let words = [
+            "auth",
+            "whoami",
+            "--output",
+            "jsonpath={.status.userInfo.username}",
+            "--server",
+            &server,
+        ];
         let words = [words.as_slice(), &["--certificate-authority", &authority], more].concat();
         Invocation::new(&place.kubectl, words)
             .env("KUBECONFIG", "/dev/null")
@@ -107,7 +166,10 @@ fn a_namespace_is_made_ready_once_and_nothing_secret_is_told() {
             .stdout
     };
     let kept_token = fs::read_to_string(&token).unwrap();
-    assert_eq!(who(&["--token", kept_token.trim()]), "system:serviceaccount:analytics:seaway");
+    assert_eq!(
+        who(&["--token", kept_token.trim()]),
+        "system:serviceaccount:analytics:seaway"
+    );
     let (certificate, key) = (format!("{tls}/tls.crt"), format!("{tls}/tls.key"));
     let by_certificate = ["--client-certificate", certificate.as_str(), "--client-key", &key];
     assert_eq!(who(&by_certificate), "arkouda");
@@ -117,11 +179,21 @@ fn a_namespace_is_made_ready_once_and_nothing_secret_is_told() {
     let versions = || {
         let kinds = "all,secrets,configmaps,serviceaccounts,roles,rolebindings,csr";
         let columns = "custom-columns=:kind,:metadata.name,:metadata.resourceVersion";
-        let get = ["get", kinds, "--namespace", "analytics", "--no-headers", "--output", columns];
+        let get = [
+            "get",
+            kinds,
+            "--namespace",
+            "analytics",
+            "--no-headers",
+            "--output",
+            columns,
+        ];
         place.kubectl(&get).succeeded().stdout
     };
     let before = versions();
-    let again = with_password(place.setup(&words(&["--no-wait", "--output", "json"]))).run().succeeded();
+    let again = with_password(place.setup(&words(&["--no-wait", "--output", "json"])))
+        .run()
+        .succeeded();
     for (object, did) in done(&again) {
         assert_eq!(did, "unchanged", "{object}");
     }
@@ -131,18 +203,30 @@ fn a_namespace_is_made_ready_once_and_nothing_secret_is_told() {
 
     // Another password, from standard input.
     let changed = place
-        .setup(&words(&["--no-wait", "--output", "json", "--registry-password-file", "-"]))
+        .setup(&words(&[
+            "--no-wait",
+            "--output",
+            "json",
+            "--registry-password-file",
+            "-",
+        ]))
         .input(format!("{OTHER_PASSWORD}\n"))
         .run()
         .succeeded();
-    let changes: Vec<(String, String)> = done(&changed).into_iter().filter(|(_, did)| did != "unchanged").collect();
+    let changes: Vec<(String, String)> = done(&changed)
+        .into_iter()
+        .filter(|(_, did)| did != "unchanged")
+        .collect();
     assert_eq!(changes, [("Secret arlregcred".to_owned(), "changed".to_owned())]);
     told.push(changed);
     let none = place.setup(&words(&["--no-wait"])).run().with_code(2);
     assert!(none.stderr.contains("SEAWAY_REGISTRY_PASSWORD"), "{none}");
 
     // What is there fits together.
-    let checked = place.setup(&["check", "--namespace", "analytics"]).run().succeeded();
+    let checked = place
+        .setup(&["check", "--namespace", "analytics"])
+        .run()
+        .succeeded();
     assert!(checked.stdout.contains("0 findings"), "{checked}");
     told.push(checked);
 
@@ -159,18 +243,33 @@ fn a_namespace_is_made_ready_once_and_nothing_secret_is_told() {
     ];
     assert!(secrets.iter().all(|secret| secret.len() > 16), "{secrets:?}");
     for secret in secrets.clone() {
-        let plain = Invocation::new("base64", ["-d"]).input(secret).run().succeeded().stdout;
+        let plain = Invocation::new("base64", ["-d"])
+            .input(secret)
+            .run()
+            .succeeded()
+            .stdout;
         // Of keys, a line from the middle.
         secrets.push(plain.lines().nth(1).unwrap_or(&plain).trim().to_owned());
     }
-    secrets.extend([PASSWORD.to_owned(), OTHER_PASSWORD.to_owned(), kept_token.trim().to_owned()]);
+    secrets.extend([
+        PASSWORD.to_owned(),
+        OTHER_PASSWORD.to_owned(),
+        kept_token.trim().to_owned(),
+    ]);
 
     let removed = place.setup(&words(&["--remove"])).run().succeeded();
-    assert_ne!(place.kubectl(&["get", "namespace", "analytics"]).code, Some(0), "{removed}");
+    assert_ne!(
+        place.kubectl(&["get", "namespace", "analytics"]).code,
+        Some(0),
+        "{removed}"
+    );
     told.push(removed);
     for output in &told {
         for secret in &secrets {
-            assert!(!output.stdout.contains(secret) && !output.stderr.contains(secret), "{secret} is told");
+            assert!(
+                !output.stdout.contains(secret) && !output.stderr.contains(secret),
+                "{secret} is told"
+            );
         }
     }
     place.home.nothing_is_left();
@@ -186,8 +285,17 @@ fn mistakes_are_found_in_files_and_in_a_cluster() {
     let role = "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata:\n  name: pod-reader\n  namespace: \
                 default\nrules:\n- apiGroups: [\"\"]\n  resources: [pods]\n  verbs: [get]\n";
     let file = place.home.file("binding.yaml", binding);
-    let found = place.setup(&["check", "-f", &file]).without_env("KUBECONFIG").run().with_code(1);
-    for part in ["binding.yaml:1: RoleBinding reader (dangling-role)", "`pod-reader`", "why:", "do:"] {
+    let found = place
+        .setup(&["check", "-f", &file])
+        .without_env("KUBECONFIG")
+        .run()
+        .with_code(1);
+    for part in [
+        "binding.yaml:1: RoleBinding reader (dangling-role)",
+        "`pod-reader`",
+        "why:",
+        "do:",
+    ] {
         assert!(found.stdout.contains(part), "{found}");
     }
     let apply = |text: &str| {
@@ -199,12 +307,25 @@ fn mistakes_are_found_in_files_and_in_a_cluster() {
     };
     // The API server takes it.
     apply(binding);
-    let found = place.setup(&["check", "--namespace", "default", "--output", "json"]).run().with_code(1);
+    let found = place
+        .setup(&["check", "--namespace", "default", "--output", "json"])
+        .run()
+        .with_code(1);
     assert_eq!(found.json()["findings"][0]["rule"], "dangling-role", "{found}");
     // With the role there, both are right; the file too, where the cluster is asked.
     apply(role);
-    place.setup(&["check", "--namespace", "default"]).run().succeeded();
-    place.setup(&["check", "-f", &file, "--namespace", "default"]).run().succeeded();
-    place.setup(&["check", "-f", &file]).without_env("KUBECONFIG").run().with_code(1);
+    place
+        .setup(&["check", "--namespace", "default"])
+        .run()
+        .succeeded();
+    place
+        .setup(&["check", "-f", &file, "--namespace", "default"])
+        .run()
+        .succeeded();
+    place
+        .setup(&["check", "-f", &file])
+        .without_env("KUBECONFIG")
+        .run()
+        .with_code(1);
     place.home.nothing_is_left();
 }

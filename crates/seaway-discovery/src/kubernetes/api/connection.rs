@@ -171,10 +171,7 @@ impl Connection {
         let deadline = retry::deadline(self.settings.timeout);
         let waits = self.patient && self.answered.load(Ordering::Relaxed);
         let times = if waits { u32::MAX } else { RETRIES };
-        retry::retry(times, deadline, || {
-            self.attempt(&method, target, body, expected)
-        })
-        .await
+        retry::retry(times, deadline, || self.attempt(&method, target, body, expected)).await
     }
 
     /// Waits until something happens to what is watched, or the time in the request is up.

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Variable with the password of `--registry-user`, so that it stands in no list of processes.
-const PASSWORD: &str = "SEAWAY_REGISTRY_PASSWORD";
+const PASSWORD: &str = crate::environment::REGISTRY_PASSWORD;
 
 const EXAMPLES: &str = "\
 Examples:

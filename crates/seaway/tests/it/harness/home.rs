@@ -18,7 +18,8 @@ use super::{
 };
 
 /// Variables of whoever runs the tests that would change what Seaway prints or does.
-const LEFT_OUT: [&str; 25] = [
+const LEFT_OUT: [&str; 26] = [
+    "SEAWAY_ON",
     "SEAWAY_LOG",
     "SEAWAY_INSTANCE",
     "SEAWAY_INSTANCE_ID",
@@ -278,11 +279,11 @@ impl Home {
                 .into_iter()
                 .filter(|name| {
                     !name.starts_with("state.db")
-                        && !["instances", "directory", "agents"].contains(&name.as_str())
+                        && !["instances", "directory", "agents", "forwards"].contains(&name.as_str())
                 })
                 .map(|name| format!("file {name}")),
         );
-        for folder in ["instances", "directory", "agents"] {
+        for folder in ["instances", "directory", "agents", "forwards"] {
             left.extend(
                 names(&state.join(folder))
                     .into_iter()

@@ -5,6 +5,7 @@ mod command;
 mod fake;
 mod home;
 mod http;
+pub(crate) mod kubernetes;
 mod network;
 pub(crate) mod processes;
 mod python;

@@ -19,6 +19,8 @@ read never
 for home in "$1"/*/; do
     [ -d "$home" ] || continue
     XDG_STATE_HOME="${home}state" "$2" down --all --force
+    # What is left has nothing to end with, such as the way to a cluster that is gone.
+    kill -9 $(grep -ls "XDG_STATE_HOME=${home}state" /proc/[0-9]*/environ | cut -d / -f 3)
     grep -o " ${home}[^ ]*" /proc/mounts | while read mount; do umount -l "$mount"; done
     rm -rf "$home"
 done

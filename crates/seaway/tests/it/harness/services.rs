@@ -46,6 +46,12 @@ pub(crate) fn program(name: &str) -> String {
         .to_owned()
 }
 
+/// The archives of images with the Seaway of this repository; built when they are out of date.
+pub(crate) fn images(names: &[&str]) -> Vec<String> {
+    let printed = run_tool("images", &[&["build", "--quick"], names].concat());
+    printed.lines().map(str::to_owned).collect()
+}
+
 /// A port that nobody listens on at the moment.
 pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("there are free ports");
@@ -165,11 +171,22 @@ impl Cluster {
         Self::with(&["--control-plane", "--with", "kube-controller-manager"])
     }
 
+    /// With several nodes.
+    pub(crate) fn with_nodes(number: u32) -> Self {
+        Self::with(&["--nodes", &number.to_string()])
+    }
+
     fn with(more: &[&str]) -> Self {
         let own = std::process::id().to_string();
         let name = format!("it-{own}-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let arguments = [&["up", "--own", "--name", &name, "--watchdog", &own], more].concat();
-        let kubeconfig = run_tool("cluster", &arguments).into();
+        run_tool("cluster", &arguments);
+        Self::existing(name)
+    }
+
+    /// One that was started already.
+    pub(crate) fn existing(name: String) -> Self {
+        let kubeconfig = run_tool("cluster", &["kubeconfig", "--own", "--name", &name]).into();
         let status = run_tool("cluster", &["status", "--name", &name, "--output", "json"]);
         let status: serde_json::Value = serde_json::from_str(&status).expect("the status is JSON");
         Self {
@@ -180,6 +197,24 @@ impl Cluster {
                 .expect("a cluster has an address")
                 .to_owned(),
         }
+    }
+
+    /// Gives an image to every node.
+    pub(crate) fn load(&self, archive: &str) {
+        run_tool("cluster", &["load", "--name", &self.name, archive]);
+    }
+
+    /// Kills, stops or starts a component, cuts a node off or connects it again.
+    pub(crate) fn change(&self, action: &str, what: &str) {
+        run_tool("cluster", &[action, what, "--name", &self.name]);
+    }
+
+    /// The kubeconfig of a user who may do nothing yet.
+    pub(crate) fn user(&self, name: &str, namespace: &str) -> PathBuf {
+        let user = ["user", name, "--name", &self.name, "--namespace", namespace];
+        let printed = run_tool("cluster", &user);
+        let path = printed.lines().find_map(|line| line.strip_prefix("kubeconfig="));
+        path.expect("tools/cluster prints where it is").into()
     }
 
     /// Kills the API server as `kill -9` does.
