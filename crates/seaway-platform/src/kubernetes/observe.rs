@@ -11,10 +11,11 @@ use k8s_openapi::api::{
 use seaway_discovery::{Error, kubernetes::api::Resource};
 use seaway_model::{
     Name,
+    discovery::DirectorySpec,
     plan::{Plan, Role},
     status::{MemoryKeeper, MemoryStatus, Target, TaskState, TaskStatus},
 };
-use seaway_render::kubernetes::{COMPONENT, Inventory, is_numbered, object_name};
+use seaway_render::kubernetes::{ANNOUNCER, COMPONENT, Inventory, is_numbered, object_name};
 use serde_json::json;
 
 use super::{
@@ -110,6 +111,7 @@ impl KubernetesPlatform {
                 "its addresses are those of the cluster; `seaway port-forward {name}` gives some of this machine"
             ));
         }
+        notes.extend(announcement_notes(&read.plan));
         let now = Timestamp::now();
         let mut followed = true;
         let mut all_ready = true;
@@ -200,6 +202,33 @@ fn is_anything_unready(plan: &Plan, seen: &Seen) -> bool {
         let wanted = seen.controller(plan, role).replicas;
         pods.len() < wanted as usize || pods.iter().any(|pod| !task::is_ready(pod))
     })
+}
+
+/// What is to be known of the directories of a plan.
+fn announcement_notes(plan: &Plan) -> Vec<String> {
+    let mut notes = Vec::new();
+    let mut outside = Vec::new();
+    for directory in &plan.discovery {
+        match directory {
+            DirectorySpec::File(_) | DirectorySpec::Stdout(_) => notes.push(format!(
+                "the directory `{}` of spec.discovery is of one machine, and is left out on a cluster",
+                directory.kind()
+            )),
+            // Services say themselves where they lead.
+            DirectorySpec::Kubernetes(_) => {}
+            DirectorySpec::Http(_) | DirectorySpec::Consul(_) | DirectorySpec::Redis(_) => {
+                outside.push(directory.kind());
+            }
+        }
+    }
+    if !outside.is_empty() {
+        notes.push(format!(
+            "an agent in its pods announces it ({}); `seaway logs {} {ANNOUNCER}` shows how that goes",
+            outside.join(", "),
+            plan.instance
+        ));
+    }
+    notes
 }
 
 /// An inventory that says nothing, for one that cannot be read.
