@@ -103,15 +103,23 @@ pub async fn observe(platform: &dyn Platform, name: &str) -> Result<Option<Insta
         .map(|observation| status(platform.kind(), &observation)))
 }
 
-/// How all instances are, by name.
-pub async fn observe_all(platform: &dyn Platform) -> Result<Vec<InstanceStatus>, LifecycleError> {
+/// How those of the instances are that there are.
+pub async fn observe_some(
+    platform: &dyn Platform,
+    names: &[Name],
+) -> Result<Vec<InstanceStatus>, LifecycleError> {
     let mut all = Vec::new();
-    for name in platform.list().await? {
+    for name in names {
         if let Some(status) = observe(platform, name.as_str()).await? {
             all.push(status);
         }
     }
     Ok(all)
+}
+
+/// How all instances are, by name.
+pub async fn observe_all(platform: &dyn Platform) -> Result<Vec<InstanceStatus>, LifecycleError> {
+    observe_some(platform, &platform.list().await?).await
 }
 
 /// Waits until none of the instances is observed any more; `look` is told how they are whenever that may have
@@ -122,12 +130,7 @@ pub async fn wait_until_gone(
     look: &mut dyn FnMut(&[InstanceStatus]),
 ) -> Result<(), LifecycleError> {
     loop {
-        let mut left = Vec::new();
-        for name in names {
-            if let Some(status) = observe(platform, name.as_str()).await? {
-                left.push(status);
-            }
-        }
+        let left = observe_some(platform, names).await?;
         look(&left);
         if left.is_empty() {
             return Ok(());

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
-use seaway_model::Name;
+use seaway_model::{Name, Period};
 
 use crate::commands::{
     agent::AgentArguments,
@@ -198,7 +198,7 @@ pub(crate) struct UpArguments {
     pub(crate) dry_run: bool,
     /// How long it may take to become ready; without end when absent.
     #[arg(long, value_name = "TIME", conflicts_with = "no_wait")]
-    pub(crate) timeout: Option<seaway_model::Period>,
+    pub(crate) timeout: Option<Period>,
     /// Form of what is printed on standard output when it is ready.
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: OutputFormat,
@@ -321,7 +321,7 @@ pub(crate) struct ScaleArguments {
     pub(crate) force: bool,
     /// How long to wait for it. What was asked for stays asked for afterwards.
     #[arg(long, value_name = "TIME", default_value = "5m")]
-    pub(crate) timeout: seaway_model::Period,
+    pub(crate) timeout: Period,
     #[command(flatten)]
     pub(crate) platform: PlatformArguments,
 }

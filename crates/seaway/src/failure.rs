@@ -93,10 +93,16 @@ impl From<PlatformError> for Failure {
     fn from(error: PlatformError) -> Self {
         let code = match &error {
             PlatformError::NotFound { .. } => NOT_FOUND,
-            PlatformError::Busy { .. } | PlatformError::Elsewhere { .. } => CONFLICT,
+            PlatformError::Busy { .. }
+            | PlatformError::Elsewhere { .. }
+            | PlatformError::Occupied { .. }
+            | PlatformError::NamespaceEnds(_) => CONFLICT,
             PlatformError::NoRole { .. }
             | PlatformError::NotScalable { .. }
+            | PlatformError::NoTask { .. }
             | PlatformError::Unsupported { .. }
+            | PlatformError::ClusterSettings { .. }
+            | PlatformError::Render(_)
             | PlatformError::Directory(_) => USAGE,
             _ => FAILED,
         };

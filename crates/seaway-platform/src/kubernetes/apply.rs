@@ -5,7 +5,7 @@
 //! then on, and once more when what is no longer wanted is gone: whatever is interrupted in between, the inventory
 //! names everything.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use futures_util::future::try_join_all;
@@ -34,6 +34,9 @@ use crate::{Action, Applied, Difference, PlatformError, difference};
 
 /// How long somebody else has to finish making an instance whose objects are not all there.
 const TIME_TO_MAKE: SignedDuration = SignedDuration::from_secs(15);
+
+/// How long taking back what was made of an instance may hold up the error.
+const TAKE_BACK_WITHIN: Duration = Duration::from_secs(20);
 
 /// What is to be, and what of it differs from what is.
 pub(super) struct Preview {
@@ -124,12 +127,24 @@ impl KubernetesPlatform {
         }
         if let Err(error) = self.write(&preview).await {
             // Half an instance is none. What cannot be taken back now is taken back by `seaway down`.
-            if let Err(left) = self.begin_removal(plan.instance.as_str(), true).await {
-                tracing::warn!("what was made of {} is still there: {left}", plan.instance);
+            let take_back = tokio::time::timeout(TAKE_BACK_WITHIN, self.take_back(plan.instance.as_str()));
+            if !matches!(take_back.await, Ok(Ok(()))) {
+                tracing::warn!(
+                    "what was made of {0} is still there; `seaway down {0}` removes it",
+                    plan.instance
+                );
             }
             return Err(error);
         }
         Ok(Applied::Created)
+    }
+
+    async fn take_back(&self, name: &str) -> Result<(), PlatformError> {
+        self.begin_removal(name, true).await?;
+        while self.look(name).await?.is_some() {
+            self.watches.changed(&self.cluster, Duration::from_secs(1)).await;
+        }
+        Ok(())
     }
 
     /// Writes what differs, and deletes what goes.

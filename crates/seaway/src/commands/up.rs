@@ -4,7 +4,7 @@ use std::path::Path;
 
 use seaway_lifecycle as lifecycle;
 use seaway_model::{
-    Document, Name,
+    Document, Name, Period,
     status::{InstanceStatus, State},
 };
 use seaway_platform::{Action, Applied, Difference, Platform};
@@ -74,15 +74,17 @@ pub(crate) async fn run(arguments: UpArguments) -> Outcome {
         return Ok(0);
     }
 
-    let mut last = Vec::new();
-    let mut show = |all: &[InstanceStatus]| {
-        last = all.to_vec();
-        live.show(all);
-    };
+    let mut show = |all: &[InstanceStatus]| live.show(all);
     let settled = tokio::select! {
         settled = settle(platform, &names, &mut show) => Some(settled),
         () = interrupts.next() => None,
-        () = time_is_up(arguments.timeout) => Some(Ok(last)),
+        limit = time_is_up(arguments.timeout) => {
+            let seen = lifecycle::observe_some(platform, &names).await?;
+            Some(match too_late(limit, &names, &seen) {
+                Some(failure) => Err(failure),
+                None => Ok(seen),
+            })
+        }
     };
     live.clear();
     let settled = match settled {
@@ -153,12 +155,33 @@ async fn settle(
     Ok(settled)
 }
 
-/// Returns when the time is up; never when there is no limit.
-async fn time_is_up(limit: Option<seaway_model::Period>) {
+/// Returns the limit when the time is up; never when there is none.
+async fn time_is_up(limit: Option<Period>) -> Period {
     match limit {
-        Some(limit) => tokio::time::sleep(limit.duration()).await,
+        Some(limit) => {
+            tokio::time::sleep(limit.duration()).await;
+            limit
+        }
         None => std::future::pending().await,
     }
+}
+
+/// Which instance was not ready in time, and why. `None` when all became ready at the last moment.
+fn too_late(limit: Period, names: &[Name], seen: &[InstanceStatus]) -> Option<Failure> {
+    let unready = seen.iter().find(|status| status.state != State::Ready);
+    let (name, reason) = match unready {
+        Some(status) => (&status.name, status.reason.as_str()),
+        None => (
+            names
+                .iter()
+                .find(|name| !seen.iter().any(|status| status.name == **name))?,
+            "it is gone",
+        ),
+    };
+    Some(Failure::new(
+        NOT_READY,
+        format!("{name} was not ready within {limit}: {reason}"),
+    ))
 }
 
 /// Shows what bringing the documents up would change.
@@ -280,13 +303,7 @@ async fn stay(
     loop {
         let look = async {
             platform.changed(std::time::Duration::from_secs(2)).await?;
-            let mut all = Vec::new();
-            for name in names {
-                if let Some(status) = lifecycle::observe(platform, name.as_str()).await? {
-                    all.push(status);
-                }
-            }
-            Ok::<_, lifecycle::LifecycleError>(all)
+            lifecycle::observe_some(platform, names).await
         };
         let all = tokio::select! {
             all = look => all?,

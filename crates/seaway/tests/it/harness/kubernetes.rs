@@ -264,6 +264,9 @@ impl Namespace {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.report());
+        }
         // The processes on this machine end with their instances.
         let down = self.seaway(["down", "--all", "--force"]);
         down.start().finish_quietly();

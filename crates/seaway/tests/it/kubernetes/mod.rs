@@ -5,6 +5,7 @@ mod dask;
 mod faults;
 mod life;
 mod reasons;
+mod releases;
 mod scale;
 
 /// Words that make an instance quick: one worker that asks for little, no notebook.
