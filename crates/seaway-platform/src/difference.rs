@@ -206,4 +206,21 @@ mod tests {
         let new = fields(&json!({"kind": "Secret"}), &secret("c2VzYW1l"));
         assert!(!format!("{new:?}").contains("c2VzYW1l"), "{new:?}");
     }
+
+    #[test]
+    fn a_list_whose_elements_have_no_names_of_their_own_is_compared_whole() {
+        let with = |ports: Value| json!({"spec": {"ports": ports}});
+        let twice = json!([{"name": "a", "port": 1}, {"name": "a", "port": 2}]);
+        let before = with(json!([{"name": "a", "port": 1}]));
+        assert_eq!(paths(&before, &with(twice)), ["spec.ports"]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn nothing_differs_from_itself_and_every_difference_is_told(one in ".{0,8}", other in ".{0,8}") {
+            let object = |value: &str| json!({"a": [{"name": "n", "value": value}], "b": value});
+            let expected = if one == other { 0 } else { 2 };
+            proptest::prop_assert_eq!(fields(&object(&one), &object(&other)).len(), expected);
+        }
+    }
 }

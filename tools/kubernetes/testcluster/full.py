@@ -167,6 +167,8 @@ disabled_plugins = [
             # No groups for classes of service, which would be the same for all nodes; limits of containers still hold.
             "cgroupsPerQOS": False,
             "enforceNodeAllocatable": [],
+            # It needs those groups: without them, Kubernetes 1.34's kubelet crashes when a pod ends at a certain moment.
+            "featureGates": {"InPlacePodVerticalScaling": False},
             "failSwapOn": False,
             "evictionHard": {"memory.available": "50Mi", "nodefs.available": "1%", "nodefs.inodesFree": "1%", "imagefs.available": "1%"},
             # Images that were loaded by hand cannot be pulled again.

@@ -29,7 +29,7 @@ const SECONDS: u64 = 240;
 const AGAIN: Duration = Duration::from_millis(500);
 
 /// Changes come in groups; a look after each would see half of one.
-const CALM: Duration = Duration::from_millis(30);
+const CALM: Duration = Duration::from_millis(100);
 
 /// Watches that run from the first time that somebody waits until the platform is dropped.
 #[derive(Default)]

@@ -141,6 +141,7 @@ fn join(path: &str, key: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -200,5 +201,50 @@ mod tests {
         let mut target = json!({"containers": [{"name": "a"}]});
         let misfit = merge(&mut target, &json!({"containers": [{"image": "b"}]})).unwrap_err();
         assert_eq!(misfit.path, "containers[0]");
+    }
+
+    /// Objects as people may write them: keys that are merged, names, directives.
+    fn any_value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            "[a-c]{0,2}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 32, 4, |inner| {
+            let key = prop_oneof![
+                Just("name"),
+                Just("containers"),
+                Just("env"),
+                Just("volumes"),
+                Just("$patch"),
+                Just("x")
+            ];
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map(key.prop_map(str::to_owned), inner, 0..4)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_written_is_merged_or_refused(mut target in any_value(), patch in any_value()) {
+            let before = target.clone();
+            if merge(&mut target, &patch).is_ok() && patch == json!({}) && before.is_object() {
+                prop_assert_eq!(target, before);
+            }
+        }
+
+        #[test]
+        fn an_object_merged_into_itself_stays(value in any_value()) {
+            // What says that something goes, and lists that need names.
+            let text = value.to_string();
+            let apart = ["$patch", "null", "containers", "env", "volumes"];
+            prop_assume!(!apart.iter().any(|word| text.contains(word)));
+            let mut target = value.clone();
+            prop_assert_eq!(merge(&mut target, &value), Ok(()));
+            prop_assert_eq!(target, value);
+        }
     }
 }

@@ -235,7 +235,7 @@ fn a_namespace_that_goes_takes_nothing_new() {
         .seaway(["up", "dask", "--detach"])
         .arguments(SMALL)
         .run()
-        .with_code(1);
+        .with_code(4);
     let said = format!("the namespace `{}` is being deleted", namespace.name);
     assert!(refused.stderr.contains(&said), "{refused}");
     let release = r#"{"metadata": {"finalizers": null}}"#;
