@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from . import control, full
@@ -170,13 +171,17 @@ def full_cluster(name):
 
 def load_command(arguments):
     cluster = full_cluster(arguments.name)
-    for node in cluster.record["nodes"]:
-        try:
-            with open(arguments.file, "rb") as file:
-                text = full.load(cluster, node, file)
-        except OSError as error:
-            raise Failure(f"{arguments.file}: {error.strerror}") from error
+
+    def load(node):
+        with open(arguments.file, "rb") as file:
+            text = full.load(cluster, node, file)
         say(f"{node['name']}: {' '.join(text.split())}")
+
+    try:
+        with ThreadPoolExecutor() as nodes:
+            list(nodes.map(load, cluster.record["nodes"]))
+    except OSError as error:
+        raise Failure(f"{arguments.file}: {error.strerror}") from error
     return 0
 
 

@@ -3,8 +3,7 @@
 use kube::api::{AttachParams, TerminalSize};
 use nix::sys::termios::{self, SetArg, Termios};
 use seaway_model::plan::Plan;
-use seaway_render::kubernetes::{Inventory, MAIN, is_numbered, object_name};
-use serde_json::json;
+use seaway_render::kubernetes::{MAIN, is_numbered, object_name};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     signal::unix::{SignalKind, signal},
@@ -48,14 +47,8 @@ impl Drop for Raw {
 impl KubernetesPlatform {
     /// Runs a command in the container of a task, with this process's standard streams. Gives back its exit code.
     pub async fn exec(&self, name: &str, request: &ExecRequest<'_>) -> Result<u8, PlatformError> {
-        let Some(inventory) = self.inventory(name).await? else {
-            return Err(self.not_found(name).await);
-        };
-        let read = Inventory::read(&json!(inventory.data)).map_err(|error| PlatformError::Unsupported {
-            platform: "kubernetes",
-            what: format!("the inventory of `{name}`: {error}"),
-        })?;
-        let pod = self.pod_of(&read.plan, request.task).await?;
+        let plan = self.plan(name).await?;
+        let pod = self.pod_of(&plan, request.task).await?;
         let pods = self.pods();
         let parameters = AttachParams::default()
             .container(MAIN)

@@ -62,6 +62,8 @@ pub struct ForwarderCommand {
 pub struct Forwarded {
     /// The process that listens.
     pub process: ProcessIdentity,
+    /// A digest of what it forwards; another plan may have other endpoints.
+    pub of: String,
     /// The endpoints at their addresses of this machine.
     pub endpoints: Vec<Endpoint>,
 }
@@ -171,10 +173,17 @@ impl KubernetesPlatform {
 
     /// Makes sure that something forwards the endpoints of an instance, and waits until it does.
     pub(super) async fn ensure_forwarder(&self, name: &str) -> Result<(), PlatformError> {
+        let plan = self.plan(name).await?;
         let folder = self.folder(name).await?;
-        if read(&folder).is_some_and(|forwarded| forwarded.process.is_alive()) {
+        let is_there = || {
+            read(&folder)
+                .is_some_and(|forwarded| forwarded.process.is_alive() && forwarded.of == digest(&plan))
+        };
+        if is_there() {
             return Ok(());
         }
+        // One that forwards what an earlier document had.
+        self.end_forwarder(name).await?;
         private_folder(&folder).map_err(failed(&folder))?;
         let path = folder.join("log");
         let log = File::options()
@@ -210,7 +219,7 @@ impl KubernetesPlatform {
             .map_err(|error| unstarted(format!("{}: {error}", program.display())))?;
         let deadline = Instant::now() + LISTEN_WITHIN;
         loop {
-            if read(&folder).is_some_and(|forwarded| forwarded.process.is_alive()) {
+            if is_there() {
                 return Ok(());
             }
             // Another one may have been faster; then this one has ended well.
@@ -245,15 +254,7 @@ impl KubernetesPlatform {
         name: &str,
         listening: impl FnOnce(&[Endpoint]),
     ) -> Result<(), PlatformError> {
-        let Some(inventory) = self.inventory(name).await? else {
-            return Err(self.not_found(name).await);
-        };
-        let plan = Inventory::read(&json!(inventory.data))
-            .map_err(|error| PlatformError::Unsupported {
-                platform: "kubernetes",
-                what: format!("the inventory of `{name}`: {error}"),
-            })?
-            .plan;
+        let plan = self.plan(name).await?;
         let folder = self.folder(name).await?;
         private_folder(&folder).map_err(failed(&folder))?;
         let tokens = self.write_tokens(&plan, &folder).await?;
@@ -278,6 +279,7 @@ impl KubernetesPlatform {
         if let Some(process) = ProcessIdentity::own() {
             let forwarded = Forwarded {
                 process,
+                of: digest(&plan),
                 endpoints: endpoints.clone(),
             };
             write(&folder.join("addresses.json"), &json!(forwarded).to_string()).map_err(failed(&folder))?;
@@ -308,6 +310,18 @@ impl KubernetesPlatform {
     /// Removes what this process wrote when it began to forward.
     pub async fn stop_forwarding(&self, name: &str) -> Result<(), PlatformError> {
         self.end_forwarder(name).await
+    }
+
+    /// The plan that an instance follows, for who cannot do without.
+    pub(super) async fn plan(&self, name: &str) -> Result<Plan, PlatformError> {
+        let Some(inventory) = self.inventory(name).await? else {
+            return Err(self.not_found(name).await);
+        };
+        let read = Inventory::read(&json!(inventory.data)).map_err(|error| PlatformError::Unsupported {
+            platform: "kubernetes",
+            what: format!("the inventory of `{name}`: {error}"),
+        })?;
+        Ok(read.plan)
     }
 
     async fn forwarded(&self, name: &str) -> Result<Option<Forwarded>, PlatformError> {
@@ -346,6 +360,20 @@ impl KubernetesPlatform {
         }
         Ok(files)
     }
+}
+
+/// What is forwarded for a plan: its endpoints, and the ports behind them.
+fn digest(plan: &Plan) -> String {
+    let ports: Vec<Option<u16>> = plan
+        .endpoints
+        .iter()
+        .map(|endpoint| {
+            let role = plan.role(endpoint.role.as_str())?;
+            role.port(endpoint.port.as_str()).map(port_number)
+        })
+        .collect();
+    let text = json!({"endpoints": plan.endpoints, "ports": ports}).to_string();
+    hex::encode(&Sha256::digest(text)[..8])
 }
 
 fn at(endpoint: &EndpointPlan, host: String, port: u16, token_file: Option<PathBuf>) -> Endpoint {

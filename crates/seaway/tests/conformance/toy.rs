@@ -7,7 +7,7 @@ use std::{
 
 use seaway_model::{
     Name, Period,
-    document::Resources,
+    document::{KubernetesSpec, Resources},
     plan::{
         Check, Condition, Dependency, Drain, EndpointPlan, Expectation, HttpCheck, Plan, PlanFile, PortPlan,
         PortReference, Probe, Restart, Role, SecretPlan, StopLadder, Template,
@@ -59,7 +59,7 @@ impl Toy {
                 data: Vec::new(),
                 busy: None,
                 discovery: Vec::new(),
-                kubernetes: seaway_model::document::KubernetesSpec::default(),
+                kubernetes: small(),
             },
         }
     }
@@ -153,6 +153,15 @@ impl Toy {
     }
 }
 
+/// Many instances on a small cluster: tasks ask for little, and may take what is there.
+fn small() -> KubernetesSpec {
+    let resources = json!({"requests": {"cpu": "50m", "memory": "32Mi"}});
+    let template = json!({"spec": {"containers": [{"name": "main", "resources": resources}]}});
+    let mut kubernetes = KubernetesSpec::default();
+    kubernetes.pods.template = serde_json::from_value(template).unwrap();
+    kubernetes
+}
+
 /// A port that no other role has: where tasks share an address, cases that run side by side would take it from each
 /// other.
 fn port() -> u16 {
@@ -197,10 +206,7 @@ pub(crate) fn mute(role: &str, command: &[&str]) -> Role {
         command: command.iter().copied().map(template).collect(),
         env: [].into(),
         ports: Vec::new(),
-        resources: Resources {
-            cpu: Some("50m".parse().unwrap()),
-            memory: None,
-        },
+        resources: Resources::default(),
         keeps_memory_limit: false,
         working_directory: None,
         ready: probe(Check::Running),
