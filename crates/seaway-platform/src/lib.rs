@@ -293,7 +293,13 @@ fn known_text(known: &[String]) -> String {
 
 /// A place where tasks run.
 ///
-/// Every method may be called again after any failure, and by several callers at once; the platform orders them.
+/// Every method may be called again after any failure, and by several callers at once; the platform orders them. The
+/// conformance suite of the crate `seaway` asks every platform for what is promised here.
+///
+/// Tasks that end are started again as [`Restart`](seaway_model::plan::Restart) says, and given up after its limit. A
+/// cluster's nodes start containers by rules of their own: the pauses are theirs (10 s and longer), and what is given up
+/// is told so while they go on trying. A task whose check is [`Running`](seaway_model::plan::Check::Running) is ready
+/// as soon as it runs.
 #[async_trait(?Send)]
 pub trait Platform {
     /// The platform's name: `local`, `kubernetes`.
@@ -305,8 +311,10 @@ pub trait Platform {
     /// Makes the plan's tasks exist, or changes those of an earlier plan of the same instance. Returns when that
     /// is noted and under way, not when it is done: [`observe`](Self::observe) tells how it goes.
     ///
-    /// Of several callers that apply at once, one creates the instance; the others are refused with
-    /// [`PlatformError::Busy`] until it is ready.
+    /// Of several callers that apply at once, one creates the instance. Others with another document are refused with
+    /// [`PlatformError::Busy`] for the time that takes, so that tasks of two documents are never mixed. Others with
+    /// the same document may be refused too, or help where nothing tells that an instance is being made from that
+    /// its making was interrupted (on a cluster).
     async fn apply(&self, document: &serde_json::Value, plan: &Plan) -> Result<Applied, PlatformError>;
 
     /// What [`apply`](Self::apply) would change. Nothing is written.
@@ -326,14 +334,19 @@ pub trait Platform {
     async fn changed(&self, longest: Duration) -> Result<(), PlatformError>;
 
     /// Sets the wanted number of tasks of a role. Tasks that hold work or the only copy of data are kept until
-    /// they do not, unless forced.
+    /// they do not, unless forced. A task that holds nothing may stay while others of its role hold something: a
+    /// cluster takes the last ones away, and all at once.
     async fn scale(&self, name: &str, role: &str, replicas: u32, forced: bool) -> Result<(), PlatformError>;
 
     /// Takes an instance down. Returns when that is noted and under way; it is done when nothing is observed any
     /// more. Forced means without time for tasks to end well.
+    ///
+    /// On this machine tasks end before those that they depend on. A cluster is told all at once, so that nobody has to
+    /// stay and see to it.
     async fn remove(&self, name: &str, forced: bool) -> Result<(), PlatformError>;
 
-    /// What the tasks of an instance write.
+    /// What the tasks of an instance write. Lines of earlier starts of a task come as far as the platform keeps them:
+    /// those of a pod's container are kept apart and are not asked for. Who follows sees the lines of every start.
     async fn logs(
         &self,
         name: &str,

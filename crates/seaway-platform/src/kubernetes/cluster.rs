@@ -50,6 +50,8 @@ pub(super) struct Bare {
 pub(super) enum Deletion {
     /// It goes when all that belongs to it is gone.
     Whole,
+    /// It is gone when this returns; nothing belongs to it.
+    Alone,
     /// It goes at once, without time to end well.
     Forced,
 }
@@ -258,9 +260,11 @@ impl Cluster {
     ) -> Result<(), PlatformError> {
         let mut body =
             json!({"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Foreground"});
+        if deletion != Deletion::Whole {
+            body["propagationPolicy"] = "Background".into();
+        }
         if deletion == Deletion::Forced {
             body["gracePeriodSeconds"] = 0.into();
-            body["propagationPolicy"] = "Background".into();
         }
         if let Some(uid) = uid {
             body["preconditions"] = json!({"uid": uid});

@@ -143,6 +143,8 @@ impl KubernetesPlatform {
     pub(super) async fn endpoints(&self, plan: &Plan) -> Result<Known, PlatformError> {
         if let Some(forwarded) = self.forwarded(plan.instance.as_str()).await?
             && forwarded.process.is_alive()
+            // What an earlier document had leads elsewhere, or nowhere.
+            && forwarded.of == digest(plan)
         {
             return Ok(Known {
                 all: forwarded.endpoints,

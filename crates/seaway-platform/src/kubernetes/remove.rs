@@ -120,7 +120,7 @@ impl KubernetesPlatform {
         let object = inventory.metadata.name.unwrap_or_default();
         let uid = inventory.metadata.uid.as_deref();
         self.cluster
-            .delete(Resource::ConfigMap, &object, uid, Deletion::Whole)
+            .delete(Resource::ConfigMap, &object, uid, Deletion::Alone)
             .await?;
         Ok(true)
     }

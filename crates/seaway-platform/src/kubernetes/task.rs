@@ -150,9 +150,7 @@ fn state(
     if is_ready(pod) {
         return (TaskState::Ready, String::new());
     }
-    if let Some(lost) = condition(pod, "Ready").and_then(|ready| ready.reason.as_deref())
-        && matches!(lost, "NodeLost" | "NodeNotReady" | "NodeStatusUnknown")
-    {
+    if is_node_lost(pod, events) {
         return (
             TaskState::NotReady,
             format!("its node {} does not answer", node(pod)),
@@ -177,7 +175,7 @@ fn state(
             event.reason.as_deref(),
             Some("FailedMount" | "FailedAttachVolume")
         )
-    }) && main.is_none_or(|main| main.state.as_ref().is_none_or(|state| state.running.is_none()))
+    }) && !all_containers(pod).any(has_begun)
     {
         let message = mount.message.as_deref().unwrap_or_default();
         return (
@@ -197,7 +195,14 @@ fn state(
                 TaskState::NotReady,
                 unanswered(events, "does not answer any more"),
             ),
-            _ => (TaskState::Starting, unanswered(events, "does not answer yet")),
+            _ => {
+                let waits = unanswered(events, "does not answer yet");
+                let reason = match main.and_then(last_end) {
+                    Some(end) => format!("{} and was started again; it {waits}", exit(end)),
+                    None => waits,
+                };
+                (TaskState::Starting, reason)
+            }
         },
         Some(ContainerState {
             terminated: Some(end),
@@ -205,6 +210,19 @@ fn state(
         }) => (TaskState::BackOff, exit(end)),
         _ => (TaskState::Starting, "its container is being made".to_owned()),
     }
+}
+
+/// Whether a pod is not ready because nothing is heard of its node any more.
+fn is_node_lost(pod: &Pod, events: &[&Event]) -> bool {
+    let reason = condition(pod, "Ready").and_then(|ready| ready.reason.as_deref());
+    if matches!(reason, Some("NodeLost" | "NodeNotReady" | "NodeStatusUnknown")) {
+        return true;
+    }
+    // Of today's Kubernetes only an event says so. A probe that failed later was asked by a node that is back.
+    let last = newest(events, |event| {
+        matches!(event.reason.as_deref(), Some("NodeNotReady" | "Unhealthy"))
+    });
+    last.is_some_and(|event| event.reason.as_deref() == Some("NodeNotReady"))
 }
 
 /// What is said of the claims that a pod waits for.
@@ -285,6 +303,10 @@ fn lasted(end: &ContainerStateTerminated) -> std::time::Duration {
     let (Some(started), Some(finished)) = (&end.started_at, &end.finished_at) else {
         return std::time::Duration::ZERO;
     };
+    // One that could not be started began at no time.
+    if started.0 <= Timestamp::UNIX_EPOCH {
+        return std::time::Duration::ZERO;
+    }
     let ran: SignedDuration = finished.0.duration_since(started.0);
     ran.try_into().unwrap_or_default()
 }
@@ -413,6 +435,15 @@ fn all_containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
     initial_containers(pod).chain(all.into_iter().flatten())
 }
 
+/// Whether a container was started, now or before: what its pod mounts is there since then.
+fn has_begun(container: &ContainerStatus) -> bool {
+    container
+        .state
+        .as_ref()
+        .is_some_and(|state| state.running.is_some() || state.terminated.is_some())
+        || last_end(container).is_some()
+}
+
 fn is_running(container: &ContainerStatus) -> bool {
     container
         .state
@@ -529,6 +560,22 @@ mod tests {
         assert_eq!(
             seen(&lost, &[]),
             (TaskState::NotReady, "its node n1 does not answer".into())
+        );
+        let unheard = [
+            event("NodeNotReady", "Node is not ready", 2),
+            event("Unhealthy", "Readiness probe failed", 1),
+        ];
+        assert_eq!(
+            seen(&running, &unheard),
+            (TaskState::NotReady, "its node n1 does not answer".into())
+        );
+        let again = main(
+            &json!({"running": {}}),
+            &json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}}),
+        );
+        assert_eq!(
+            seen(&again, &[]).1,
+            "was killed for memory and was started again; it does not answer yet"
         );
         let mount = event(
             "FailedMount",

@@ -53,7 +53,7 @@ fn cluster() -> &'static Cluster {
             return Cluster::existing(name);
         }
         let archives = services::images(&["seaway", "dask"]);
-        let cluster = Cluster::start();
+        let cluster = Cluster::with_nodes(1);
         for archive in &archives {
             cluster.load(archive);
         }
@@ -96,7 +96,7 @@ impl Place {
     }
 
     /// Runs a case, and clears the place whatever comes of it.
-    pub(crate) fn run(self, case: impl AsyncFn(&Self)) {
+    pub(crate) fn run(self, case: impl AsyncFnOnce(&Self)) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()

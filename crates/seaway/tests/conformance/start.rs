@@ -1,11 +1,11 @@
 //! Coming up.
 
-use seaway_model::status::{State, TaskState};
+use seaway_model::status::{State, TaskState, TaskStatus};
 use seaway_platform::Applied;
 use serde_json::{Value, json};
 
 use crate::{
-    fleet::{find, names, task},
+    fleet::{find, names},
     place::Place,
     toy::{NOTE, Toy, ready_when_listed},
 };
@@ -21,16 +21,14 @@ pub(crate) async fn tasks_start_in_order_and_are_ready_when_they_answer(place: &
     let first = fleet.about(&hub).await;
     let starting = fleet
         .until_status("lab", "the hub runs and the workers wait", |status| {
-            let state = |name: &str| find(status, name).map(|task| task.state);
-            state("hub-0") == Some(TaskState::Starting)
-                && ["worker-0", "worker-1"].map(state) == [Some(TaskState::Waiting); 2]
+            let waits = |task: &TaskStatus| task.state == TaskState::Waiting && task.reason.contains("hub");
+            find(status, "hub-0").is_some_and(|task| task.state == TaskState::Starting)
+                && ["worker-0", "worker-1"]
+                    .iter()
+                    .all(|name| find(status, name).is_some_and(waits))
         })
         .await;
     assert_eq!(starting.state, State::Starting, "{starting:#?}");
-    assert!(
-        task(&starting, "worker-0").reason.contains("hub"),
-        "{starting:#?}"
-    );
     assert_eq!(fleet.until_answer(&hub, "/joined", |_| true).await, json!({}));
     assert!(!fleet.observation("lab").await.unwrap().was_ready);
 

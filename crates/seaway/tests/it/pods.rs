@@ -4,92 +4,70 @@
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Heavy, Home, Invocation, PATIENCE, Running, processes,
-    services::{self, Cluster},
+    Home, Running,
+    kubernetes::{Namespace, Turn, cluster},
+    processes, services,
 };
 
 /// The image that every test cluster has.
 const IMAGE: &str = "seaway.test/busybox:1";
 
-struct Kubectl<'a> {
-    cluster: &'a Cluster,
-    program: String,
+/// Runs a command in a pod of its own to its end; whether it succeeded, and what it printed.
+fn in_pod(namespace: &Namespace, name: &str, command: &[&str]) -> (bool, String) {
+    namespace.apply(&json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name },
+        "spec": {
+            "restartPolicy": "Never",
+            "containers": [{ "name": "main", "image": IMAGE, "imagePullPolicy": "Never", "command": command }],
+        },
+    }));
+    let phase = namespace.until("the pod ends", || {
+        let get = ["get", "pod", name, "-o", "jsonpath={.status.phase}"];
+        let phase = namespace.kubectl(get).run().succeeded().stdout;
+        match phase.as_str() {
+            "Succeeded" | "Failed" => Ok(phase),
+            _ => Err(format!("it is {phase}")),
+        }
+    });
+    let logs = namespace.kubectl(["logs", name]).run().succeeded().stdout;
+    (phase == "Succeeded", logs)
 }
 
-impl<'a> Kubectl<'a> {
-    fn new(cluster: &'a Cluster) -> Self {
-        Self {
-            cluster,
-            program: services::program("kubectl"),
-        }
-    }
-
-    fn command<const N: usize>(&self, words: [&str; N]) -> Invocation {
-        Invocation::new(&self.program, words).env("KUBECONFIG", &self.cluster.kubeconfig)
-    }
-
-    fn apply(&self, object: impl Into<Vec<u8>>) {
-        self.command(["apply", "-f", "-"]).input(object).run().succeeded();
-    }
-
-    /// Runs a command in a pod of its own to its end; whether it succeeded, and what it printed.
-    fn in_pod(&self, home: &Home, name: &str, command: &[&str]) -> (bool, String) {
-        let pod = json!({
-            "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name },
-            "spec": {
-                "restartPolicy": "Never",
-                "containers": [{ "name": "main", "image": IMAGE, "imagePullPolicy": "Never", "command": command }],
-            },
-        });
-        self.apply(pod.to_string());
-        let phase = home.until("the pod ends", PATIENCE, || {
-            let get = ["get", "pod", name, "-o", "jsonpath={.status.phase}"];
-            let phase = self.command(get).run().succeeded().stdout;
-            match phase.as_str() {
-                "Succeeded" | "Failed" => Ok(phase),
-                _ => Err(format!(
-                    "it is {phase}: {}",
-                    self.command(["describe", "pod", name]).run()
-                )),
-            }
-        });
-        let logs = self.command(["logs", name]).run().succeeded().stdout;
-        (phase == "Succeeded", logs)
-    }
-
-    fn get(&self, what: &str) -> String {
-        self.command(["get", what, "-o", "name"]).run().stdout
-    }
+fn names(namespace: &Namespace, what: &str) -> String {
+    namespace.kubectl(["get", what, "-o", "name"]).run().stdout
 }
 
 /// A file server on this address, with an agent that announces it in the cluster.
-fn engine_outside(home: &Home, cluster: &Cluster, port: u16) -> Running {
+fn engine_outside(namespace: &Namespace, port: u16) -> Running {
+    let address = &cluster().address;
     let endpoint = format!("client={port}");
-    let probe = format!("tcp:{}:{port}", cluster.address);
-    home.seaway([
-        "run",
-        "--name",
-        "eng",
-        "--register",
-        "kubernetes",
-        "--endpoint",
-        &endpoint,
-        "--probe",
-        &probe,
-        "--",
-        "python3",
-        "-m",
-        "http.server",
-        "--bind",
-        &cluster.address,
-        &port.to_string(),
-    ])
-    .env("KUBECONFIG", &cluster.kubeconfig)
-    .start()
+    let probe = format!("tcp:{address}:{port}");
+    namespace
+        .home
+        .seaway([
+            "run",
+            "--name",
+            "eng",
+            "--register",
+            "kubernetes",
+            "--endpoint",
+            &endpoint,
+            "--probe",
+            &probe,
+            "--",
+            "python3",
+            "-m",
+            "http.server",
+            "--bind",
+            address,
+            &port.to_string(),
+        ])
+        .env("KUBECONFIG", &namespace.kubeconfig)
+        .start()
 }
 
 /// Waits until an entry is there; gives back where it is reached.
-fn found(home: &Home, cluster: &Cluster, name: &str) -> String {
+fn found(namespace: &Namespace, name: &str) -> String {
     let get = [
         "discovery",
         "get",
@@ -103,9 +81,10 @@ fn found(home: &Home, cluster: &Cluster, name: &str) -> String {
         "--wait",
         "60s",
     ];
-    let output = home
+    let output = namespace
+        .home
         .seaway(get)
-        .env("KUBECONFIG", &cluster.kubeconfig)
+        .env("KUBECONFIG", &namespace.kubeconfig)
         .run()
         .succeeded();
     output.stdout.trim().to_owned()
@@ -113,30 +92,27 @@ fn found(home: &Home, cluster: &Cluster, name: &str) -> String {
 
 #[test]
 fn pods_reach_engines_outside_and_inside_by_the_name_of_their_service() {
-    let _heavy = Heavy::wait();
-    let home = Home::new();
-    let cluster = Cluster::start();
-    let kubectl = Kubectl::new(&cluster);
+    let _turn = Turn::wait();
+    // Its pods use programs and libraries of this machine.
+    let namespace = Namespace::permissive();
+    let home: &Home = &namespace.home;
 
     // Outside: a process of this machine. Its address is found by the route towards the API server.
     home.file("hello.txt", "from outside\n");
     let port = services::free_port();
-    let agent = engine_outside(&home, &cluster, port);
-    assert_eq!(
-        found(&home, &cluster, "eng"),
-        format!("{}:{port}", cluster.address)
-    );
-    let url = format!("http://eng.default.svc:{port}/hello.txt");
+    let agent = engine_outside(&namespace, port);
+    assert_eq!(found(&namespace, "eng"), format!("{}:{port}", cluster().address));
+    let url = format!("http://eng.{}.svc:{port}/hello.txt", namespace.name);
     let fetch = ["wget", "-q", "-O", "-", url.as_str()];
     assert_eq!(
-        kubectl.in_pod(&home, "client-1", &fetch),
+        in_pod(&namespace, "client-1", &fetch),
         (true, "from outside\n".to_owned())
     );
     processes::signal(agent.pid(), nix::sys::signal::Signal::SIGTERM);
     agent.finish();
-    assert_eq!(kubectl.get("service"), "service/kubernetes\n");
+    assert_eq!(names(&namespace, "service"), "");
     assert!(
-        !kubectl.in_pod(&home, "client-2", &fetch).0,
+        !in_pod(&namespace, "client-2", &fetch).0,
         "nobody has the name now"
     );
 
@@ -150,22 +126,25 @@ fn pods_reach_engines_outside_and_inside_by_the_name_of_their_service() {
             "engine",
             "--service-account",
             "engine",
+            "--namespace",
+            &namespace.name,
         ])
         .run()
         .succeeded();
-    kubectl.apply(rbac.stdout);
-    kubectl.apply(inside().to_string());
-    found(&home, &cluster, "inside");
+    let apply = namespace.kubectl(["apply", "-f", "-"]);
+    apply.input(rbac.stdout).run().succeeded();
+    namespace.apply(&inside());
+    found(&namespace, "inside");
     let fetch = ["wget", "-q", "-O", "-", "http://inside:8000/hello.txt"];
     assert_eq!(
-        kubectl.in_pod(&home, "client-3", &fetch),
+        in_pod(&namespace, "client-3", &fetch),
         (true, "from inside\n".to_owned())
     );
     // The pod goes at once, and nobody has the time to withdraw anything.
     let delete = ["delete", "pod", "engine-0", "--grace-period=0", "--force"];
-    kubectl.command(delete).run().succeeded();
-    home.until("the entry goes with its pod", PATIENCE, || {
-        let left = kubectl.get("service,lease,endpointslice");
+    namespace.kubectl(delete).run().succeeded();
+    namespace.until("the entry goes with its pod", || {
+        let left = names(&namespace, "service,lease,endpointslice");
         if left.contains("inside") {
             Err(left)
         } else {

@@ -80,7 +80,7 @@ fn places() -> Vec<File> {
         .collect()
 }
 
-/// A namespace of the cluster under the restricted Pod Security profile, with a home on this machine. When it is
+/// A namespace of the cluster, under the restricted Pod Security profile, with a home on this machine. When it is
 /// dropped, what is in it goes.
 #[derive(Debug)]
 pub(crate) struct Namespace {
@@ -93,6 +93,15 @@ pub(crate) struct Namespace {
 impl Namespace {
     /// A new one.
     pub(crate) fn new() -> Self {
+        Self::with("restricted")
+    }
+
+    /// One whose pods may do anything.
+    pub(crate) fn permissive() -> Self {
+        Self::with("privileged")
+    }
+
+    fn with(profile: &str) -> Self {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("it-{}-{number}", std::process::id());
@@ -108,7 +117,7 @@ impl Namespace {
             name,
             kubeconfig,
         };
-        let labels = json!({"pod-security.kubernetes.io/enforce": "restricted"});
+        let labels = json!({"pod-security.kubernetes.io/enforce": profile});
         new.apply(&json!({
             "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": new.name, "labels": labels},
         }));

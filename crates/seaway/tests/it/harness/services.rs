@@ -151,7 +151,7 @@ pub(crate) fn consul(home: &Home, port: u16) -> Service {
     service
 }
 
-/// A cluster of this test alone. `tools/cluster` removes it when this is dropped, or when this process ends.
+/// A cluster. `tools/cluster` removes it when this is dropped, or when this process ends.
 #[derive(Debug)]
 pub(crate) struct Cluster {
     name: String,
@@ -161,17 +161,12 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// With a node, pods, cluster DNS and kube-proxy.
-    pub(crate) fn start() -> Self {
-        Self::with(&[])
-    }
-
     /// An API server with etcd and controllers; no pods.
     pub(crate) fn control_plane() -> Self {
         Self::with(&["--control-plane", "--with", "kube-controller-manager"])
     }
 
-    /// With several nodes.
+    /// With nodes, pods, cluster DNS and kube-proxy.
     pub(crate) fn with_nodes(number: u32) -> Self {
         Self::with(&["--nodes", &number.to_string()])
     }

@@ -75,6 +75,26 @@ fn identities(namespace: &Namespace) -> BTreeMap<String, Value> {
         .collect()
 }
 
+/// Another instance that comes and goes has nothing to do with it.
+fn another_comes_and_goes(namespace: &Namespace) {
+    let before = identities(namespace);
+    let other = [
+        "dask",
+        "--name",
+        "other",
+        "--set",
+        "notebook.enabled=false",
+        "--set",
+        "workers.replicas=0",
+    ];
+    namespace.up(&other);
+    let names = namespace.seaway(["ls", "--quiet"]).run().succeeded();
+    assert_eq!(names.stdout, "lab\nother\n");
+    namespace.down("other");
+    namespace.nothing_is_left("other", &[]);
+    assert_eq!(identities(namespace), before);
+}
+
 #[test]
 fn what_a_document_changes_is_changed_alone_and_what_it_no_longer_has_goes() {
     let _turn = Turn::wait();
@@ -161,22 +181,7 @@ fn what_a_document_changes_is_changed_alone_and_what_it_no_longer_has_goes() {
         (&after["scheduler"], &after["worker"])
     );
 
-    // Another instance beside it has nothing to do with it.
-    let other = [
-        "dask",
-        "--name",
-        "other",
-        "--set",
-        "notebook.enabled=false",
-        "--set",
-        "workers.replicas=0",
-    ];
-    namespace.up(&other);
-    let names = namespace.seaway(["ls", "--quiet"]).run().succeeded();
-    assert_eq!(names.stdout, "lab\nother\n");
-    namespace.down("other");
-    namespace.nothing_is_left("other", &[]);
-    assert_eq!(identities(&namespace), rest);
+    another_comes_and_goes(&namespace);
 
     // The data stays, unless it was said to go.
     namespace.down("lab");

@@ -2,7 +2,7 @@
 //! and leave ready.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     sync::OnceLock,
     time::{Duration, Instant},
@@ -48,19 +48,44 @@ fn shared() -> Shared {
     python();
     let (namespace, up) = SHARED.get_or_init(|| {
         let namespace = Namespace::new();
-        let file = namespace.home.file("lab.yaml", DOCUMENT);
-        let up = namespace
-            .seaway(["up", "-f", &file, "--on", "kubernetes", "--detach"])
-            .run();
-        let ended = Timestamp::now();
-        assert_eq!(up.code, Some(0), "{up}\n{}", namespace.report());
-        (namespace, (up, ended))
+        let up = bring_up(&namespace);
+        (namespace, up)
     });
     Shared {
         namespace,
         up,
         _turn: turn,
     }
+}
+
+/// Brings the instance up. Gives back what `up` printed and when it ended, and prints how long that was after the last
+/// pod was ready.
+fn bring_up(namespace: &Namespace) -> (Output, Timestamp) {
+    let file = namespace.home.file("lab.yaml", DOCUMENT);
+    let readiness = r#"jsonpath={.metadata.name} {.status.conditions[?(@.type=="Ready")].status}{"\n"}"#;
+    let pods = namespace
+        .kubectl(["get", "pods", "--watch", "--output", readiness])
+        .start();
+    let mut up = namespace
+        .seaway(["up", "-f", &file, "--on", "kubernetes", "--detach"])
+        .start();
+    let mut ready = None;
+    namespace.until("`up` ends", || {
+        let has_ended = up.has_ended();
+        let said = pods.stdout();
+        let last: BTreeMap<&str, &str> = said.lines().filter_map(|line| line.split_once(' ')).collect();
+        if last.len() == 4 && last.values().all(|status| *status == "True") {
+            ready.get_or_insert_with(Instant::now);
+        }
+        if has_ended { Ok(()) } else { Err(said) }
+    });
+    let ended = Timestamp::now();
+    if let Some(ready) = ready {
+        eprintln!("`up` ended {:?} after the last pod was ready", ready.elapsed());
+    }
+    let up = up.finish();
+    assert_eq!(up.code, Some(0), "{up}\n{}", namespace.report());
+    (up, ended)
 }
 
 impl Shared {

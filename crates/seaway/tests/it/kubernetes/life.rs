@@ -114,7 +114,7 @@ fn a_cluster_that_cannot_be_had_is_told_of_with_what_to_do() {
     refused(
         &["--namespace", "nowhere"],
         &kubeconfig,
-        1,
+        2,
         &["nowhere", "seaway setup kubernetes"],
     );
     refused(

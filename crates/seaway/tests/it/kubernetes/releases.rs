@@ -104,7 +104,11 @@ fn releases_are_instances() {
         .succeeded();
     namespace.until("everything of the release goes", || {
         let left = namespace.versions("two");
-        if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+        if left.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{left:?}"))
+        }
     });
     assert_eq!(namespace.seaway(["ls", "--quiet"]).run().succeeded().stdout, "");
 }
