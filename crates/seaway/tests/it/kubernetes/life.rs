@@ -73,6 +73,21 @@ fn what_kubectl_applied_is_an_instance_like_any_other() {
     );
     let names = namespace.seaway(["ls", "--quiet"]).run().succeeded();
     assert_eq!(names.stdout, "dask\n");
+    // What is rendered and what `up` makes are the same, to the API server's own judgement.
+    let preview = namespace
+        .seaway(["up", "dask", "--dry-run", "--output", "json"])
+        .arguments(SMALL)
+        .run()
+        .succeeded()
+        .json();
+    let differing: Vec<_> = preview
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|object| object["action"] != "keep")
+        .collect();
+    assert!(differing.is_empty(), "{differing:#?}");
+    assert!(preview.as_array().unwrap().len() > 5, "{preview}");
     let pods = namespace.pods("dask");
     let same = namespace
         .seaway(["up", "dask", "--detach"])

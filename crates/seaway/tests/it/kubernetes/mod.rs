@@ -3,6 +3,7 @@
 mod changes;
 mod dask;
 mod faults;
+mod images;
 mod life;
 mod reasons;
 mod releases;
