@@ -343,7 +343,12 @@ pub fn overall(
         return (State::Failed, describe(failed));
     }
     let complete = |role: &RoleStatus| role.ready >= role.desired;
-    let Some(incomplete) = roles.iter().find(|(_, role)| !complete(role)) else {
+    // A role that fails says more than one that waits, be it for the one that fails.
+    let telling = roles
+        .iter()
+        .filter(|(_, role)| !complete(role))
+        .min_by_key(|(_, role)| !role.has(TaskState::BackOff));
+    let Some(incomplete) = telling else {
         return (State::Ready, String::new());
     };
     let state = if was_ready {
@@ -377,6 +382,23 @@ mod tests {
             Name::literal("worker"),
             RoleStatus::compute(desired, None, tasks),
         )])
+    }
+
+    #[test]
+    fn a_role_that_fails_speaks_for_the_instance() {
+        let role = |name, state, reason| {
+            let task = task("task-0", state, reason);
+            (Name::literal(name), RoleStatus::compute(1, None, vec![task]))
+        };
+        let seen = |roles| overall(Target::Up, false, None, None, &Roles(roles)).1;
+        let waiting = role("scheduler", TaskState::Starting, "does not answer yet");
+        let failing = role("worker", TaskState::BackOff, "was killed for memory");
+        assert_eq!(
+            seen(vec![waiting.clone(), failing]),
+            "worker: was killed for memory"
+        );
+        let other = role("worker", TaskState::Waiting, "it has no pod yet");
+        assert_eq!(seen(vec![waiting, other]), "scheduler: does not answer yet");
     }
 
     #[test]

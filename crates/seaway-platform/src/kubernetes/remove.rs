@@ -85,16 +85,21 @@ impl KubernetesPlatform {
 
     /// Deletes what can be deleted now; `true` when nothing is left.
     pub(super) async fn sweep(&self, name: &str, forced: bool) -> Result<bool, PlatformError> {
-        let pods = self.remains(name, &PODS).await?;
-        if !pods.is_empty() {
-            try_join_all(pods.iter().map(|(resource, object)| {
-                let deletion = match (forced, resource) {
-                    (true, Resource::Pod) => Deletion::Forced,
-                    _ => Deletion::Whole,
-                };
-                self.delete_once(*resource, object, deletion)
-            }))
-            .await?;
+        let all = self.remains(name, &PODS).await?;
+        if !all.is_empty() {
+            let (pods, controllers): (Vec<_>, Vec<_>) =
+                all.iter().partition(|(resource, _)| *resource == Resource::Pod);
+            // First who would make new ones.
+            for wave in [controllers, pods] {
+                try_join_all(wave.into_iter().map(|(resource, object)| {
+                    let deletion = match (forced, resource) {
+                        (true, Resource::Pod) => Deletion::Forced,
+                        _ => Deletion::Whole,
+                    };
+                    self.delete_once(*resource, object, deletion)
+                }))
+                .await?;
+            }
             return Ok(false);
         }
         let rest = self.remains(name, &REST).await?;
