@@ -79,18 +79,22 @@ impl KubernetesPlatform {
             return Ok(None);
         };
         let target = target_of(&inventory);
-        if target != Target::Up && self.sweep(name, target == Target::ForcedDown).await? {
-            self.end_forwarder(name).await?;
-            return Ok(None);
+        let mut notes = Vec::new();
+        if target != Target::Up {
+            let swept = self.sweep(name, target == Target::ForcedDown).await;
+            if if_allowed(swept, &mut notes)? == Some(true) {
+                self.end_forwarder(name).await?;
+                return Ok(None);
+            }
         }
         let instance: Name = match Name::from_str(name) {
             Ok(name) => name,
             Err(_) => return Ok(None),
         };
-        let mut notes = Vec::new();
+        let mut blocked = None;
         let read = Inventory::read(&json!(inventory.data)).unwrap_or_else(|error| {
             if target == Target::Up {
-                notes.push(format!(
+                blocked = Some(format!(
                     "ConfigMap `{}` cannot be read ({error}); `seaway up` makes it anew, `seaway down` removes the rest",
                     Inventory::object_name(&instance)
                 ));
@@ -100,7 +104,8 @@ impl KubernetesPlatform {
         let mut seen = self.see(name).await?;
         let mut numbers = numbers_of(&inventory);
         if target == Target::Up {
-            self.carry_on_scaling(&read.plan, &seen, &mut numbers).await?;
+            let carried_on = self.carry_on_scaling(&read.plan, &seen, &mut numbers).await;
+            if_allowed(carried_on, &mut notes)?;
         }
         if is_anything_unready(&read.plan, &seen) {
             seen.events = self.events().await?;
@@ -125,7 +130,10 @@ impl KubernetesPlatform {
             roles.insert(role.name.clone(), observed);
         }
         let was_ready = self
-            .note_ready(&inventory, target == Target::Up && all_ready)
+            .note_ready(
+                &inventory,
+                target == Target::Up && all_ready && !read.plan.roles.is_empty(),
+            )
             .await;
         let created = inventory
             .metadata
@@ -140,7 +148,7 @@ impl KubernetesPlatform {
             was_ready,
             followed,
             preparing: None,
-            blocked: None,
+            blocked,
             ended: false,
             notes,
             announcements: Vec::new(),
@@ -192,6 +200,22 @@ impl KubernetesPlatform {
             Err(PlatformError::Cluster(Error::Forbidden { .. })) => Ok(Vec::new()),
             other => other,
         }
+    }
+}
+
+/// What was carried on, if we may. Who may only look is shown how it is, and told that somebody else has to.
+fn if_allowed<T>(
+    result: Result<T, PlatformError>,
+    notes: &mut Vec<String>,
+) -> Result<Option<T>, PlatformError> {
+    match result {
+        Err(PlatformError::Cluster(error @ Error::Forbidden { .. })) => {
+            notes.push(format!(
+                "what was begun is not carried on by who looks now: {error}"
+            ));
+            Ok(None)
+        }
+        other => other.map(Some),
     }
 }
 

@@ -5,6 +5,7 @@ mod dask;
 mod faults;
 mod images;
 mod life;
+mod permissions;
 mod reasons;
 mod releases;
 mod scale;
