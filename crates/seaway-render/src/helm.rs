@@ -1,6 +1,6 @@
 //! A plan as a Helm chart.
 //!
-//! The templates are made from [`kubernetes::objects`] themselves: the objects are rendered with a name, a namespace and
+//! The templates are made from [`kubernetes::objects`](crate::kubernetes::objects) themselves: the objects are rendered with a name, a namespace and
 //! values that nobody has, and where these turn up in an object is where its template takes the release's. So a release
 //! is what `seaway up` makes of the same document, and a release with changed values is what `seaway up` makes of the
 //! document with these changed. The inventory is part of it: `seaway status` and `seaway down` find a release by it.

@@ -13,7 +13,7 @@ use k8s_openapi::{
     },
     serde::{Serialize, de::DeserializeOwned},
 };
-use seaway_model::{Document, Name, plan::Plan};
+use seaway_model::{Document, Name, discovery::DirectorySpec, plan::Plan};
 use seaway_render::kubernetes::{Inventory, Object, RenderError, Setting, objects};
 use serde_json::{Value, json};
 
@@ -298,7 +298,7 @@ fn a_cluster_announces_by_services_and_an_agent_announces_elsewhere() {
         .unwrap()
         .remove(0);
     let discovery = seaway_engines::plan(&document).unwrap().discovery;
-    let kinds: Vec<&str> = discovery.iter().map(|spec| spec.kind()).collect();
+    let kinds: Vec<&str> = discovery.iter().map(DirectorySpec::kind).collect();
     assert_eq!(kinds, ["consul", "redis"]);
     let mounts: Vec<&str> = announcer["volumeMounts"]
         .as_array()
