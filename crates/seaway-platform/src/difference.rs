@@ -1,5 +1,6 @@
 //! What applying a plan would change.
 
+use seaway_discovery::kubernetes::api::essence;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -44,16 +45,6 @@ pub struct FieldDifference {
     pub after: Option<Value>,
 }
 
-/// What the API server keeps about an object for itself.
-const KEPT_BY_SERVER: [&str; 6] = [
-    "managedFields",
-    "resourceVersion",
-    "generation",
-    "creationTimestamp",
-    "uid",
-    "selfLink",
-];
-
 /// What is shown in place of a secret.
 const BLOT: &str = "(secret)";
 
@@ -77,19 +68,6 @@ pub(crate) fn fields(before: &Value, after: &Value) -> Vec<FieldDifference> {
         }
     }
     found
-}
-
-fn essence(object: &Value) -> Value {
-    let mut object = object.clone();
-    if let Value::Object(object) = &mut object {
-        object.remove("status");
-        if let Some(Value::Object(metadata)) = object.get_mut("metadata") {
-            for key in KEPT_BY_SERVER {
-                metadata.remove(key);
-            }
-        }
-    }
-    object
 }
 
 fn compare(found: &mut Vec<FieldDifference>, path: String, before: Option<&Value>, after: Option<&Value>) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use seaway_discovery::kubernetes::api::{Answer, Connection, Form, Resource, Target, What};
+use seaway_discovery::kubernetes::api::{Answer, Connection, Form, Resource, Target, What, essence};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
@@ -355,26 +355,6 @@ fn identity(object: &Value) -> Result<(Resource, String)> {
         reason: format!("{version} {kind} is not known here"),
     })?;
     Ok((resource, text(&object["metadata"]["name"])))
-}
-
-/// What is compared: all but what the API server counts.
-fn essence(object: &Value) -> Value {
-    let mut object = object.clone();
-    if let Some(metadata) = object["metadata"].as_object_mut() {
-        for field in [
-            "managedFields",
-            "resourceVersion",
-            "generation",
-            "creationTimestamp",
-            "uid",
-        ] {
-            metadata.remove(field);
-        }
-    }
-    if let Some(object) = object.as_object_mut() {
-        object.remove("status");
-    }
-    object
 }
 
 pub(crate) fn read(answer: &Answer, step: &'static str, what: &str) -> Result<Value> {

@@ -23,7 +23,9 @@ use serde_json::json;
 use crate::{
     fleet::Fleet,
     harness::{
-        Home, Invocation, PATIENCE, cache, processes,
+        Home, Invocation, PATIENCE, cache,
+        kubernetes::with_images,
+        processes,
         services::{self, Cluster},
         until,
     },
@@ -48,17 +50,7 @@ pub(crate) struct Place {
 /// stays.
 fn cluster() -> &'static Cluster {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
-    CLUSTER.get_or_init(|| {
-        if let Ok(name) = std::env::var("SEAWAY_TEST_CLUSTER") {
-            return Cluster::existing(name);
-        }
-        let archives = services::images(&["seaway", "dask"]);
-        let cluster = Cluster::with_nodes(1);
-        for archive in &archives {
-            cluster.load(archive);
-        }
-        cluster
-    })
+    CLUSTER.get_or_init(|| with_images(1))
 }
 
 fn kubectl(words: &[&str]) -> Invocation {

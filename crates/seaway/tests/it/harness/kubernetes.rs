@@ -31,18 +31,21 @@ const INSTANCE: &str = "app.kubernetes.io/instance";
 /// The cluster.
 pub(crate) fn cluster() -> &'static Cluster {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
-    CLUSTER.get_or_init(|| {
-        if let Ok(name) = std::env::var("SEAWAY_TEST_CLUSTER") {
-            return Cluster::existing(name);
-        }
-        // Nothing is built when nothing changed since the step `images` of `.ci/run`.
-        let archives = services::images(&["seaway", "dask"]);
-        let cluster = Cluster::with_nodes(2);
-        for archive in &archives {
-            cluster.load(archive);
-        }
-        cluster
-    })
+    CLUSTER.get_or_init(|| with_images(2))
+}
+
+/// A cluster with that many nodes, which have the images; or the one that `SEAWAY_TEST_CLUSTER` names.
+pub(crate) fn with_images(nodes: u32) -> Cluster {
+    if let Ok(name) = std::env::var("SEAWAY_TEST_CLUSTER") {
+        return Cluster::existing(name);
+    }
+    // Nothing is built when nothing changed since the step `images` of `.ci/run`.
+    let archives = services::images(&["seaway", "dask"]);
+    let cluster = Cluster::with_nodes(nodes);
+    for archive in &archives {
+        cluster.load(archive);
+    }
+    cluster
 }
 
 /// The right to use the cluster.
